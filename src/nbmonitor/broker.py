@@ -1,0 +1,495 @@
+"""Stands beside whoever owns the data: orders events, keeps the state of runs, fans out, carries commands. Ground.
+
+A broker starts no thread. It is a :class:`~nbmonitor.interfaces.Sink` for runs in this process, a
+:class:`~nbmonitor.interfaces.Source` for viewers in this process, and what a server exposes to all others. History is
+kept behind the :class:`~nbmonitor.interfaces.Store` alone.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nbmonitor.errors import UnknownRunError
+from nbmonitor.events import (
+    CONTROL_OF,
+    Batch,
+    Column,
+    Command,
+    CommandRecord,
+    CommandState,
+    Demand,
+    Epoch,
+    Event,
+    Heartbeat,
+    LinkState,
+    Performance,
+    RunInfo,
+    RunState,
+    RunUpdate,
+    Scalars,
+    SeriesKind,
+    Status,
+    new_id,
+)
+from nbmonitor.subscription import Subscription, weight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from nbmonitor.events import Payload
+    from nbmonitor.interfaces import Axis, SeriesInfo, Store, Window
+
+RECENT_BYTES = 8 << 20  # of events kept per run for viewers that come back with a cursor
+COMMANDS_KEPT = 1_000
+CHECK_EVERY = 0.2  # seconds between two looks for stale links and expired commands
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What the broker knows of a run beside its description."""
+
+    info: RunInfo
+    deliver: Callable[[Command], CommandState] | None
+    seq: int = 0
+    heard: float = 0.0  # monotonic clock of the last sign of life
+    interval: float = 0.0  # seconds between heartbeats; 0: it never sent one
+    detached: float | None = None  # monotonic clock of when its stream was torn
+    before_loss: RunState | None = None
+    recent: deque[Event] = field(default_factory=deque)
+    recent_bytes: int = 0
+    commands: OrderedDict[str, CommandRecord] = field(default_factory=OrderedDict)
+    viewers: tuple[Subscription, ...] = ()
+
+
+class Broker:
+    """Orders what runs say and hands it to whoever watches.
+
+    Parameters
+    ----------
+    store
+        Keeps the history.
+    clock, monotonic
+        Epoch seconds and a monotonic clock, in seconds.
+    stale_after
+        A link is stale after so many heartbeat intervals of silence (2.5: two beats may be late).
+    lost_after
+        Seconds without a connection after which a run that did not end is LOST.
+    """
+
+    address = ""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        stale_after: float = 2.5,
+        lost_after: float = 30.0,
+    ) -> None:
+        self.store = store
+        self._clock = clock
+        self._monotonic = monotonic
+        self._stale_after = stale_after
+        self._lost_after = lost_after
+        self._lock = threading.RLock()
+        self._runs: OrderedDict[str, _Entry] = OrderedDict()
+        self._everywhere: tuple[Subscription, ...] = ()
+        self._checked = 0.0
+
+    # --- Sink: what runs call ----------------------------------------------------------------------------------------
+
+    def open(self, info: RunInfo, deliver: Callable[[Command], CommandState]) -> RunInfo:
+        """Take up a run: a new one (an empty ``run_id`` gets one), or one that comes back under its id."""
+        now, heard = self._clock(), self._monotonic()
+        with self._lock:
+            entry = self._runs.get(info.run_id) if info.run_id else None
+            if entry is None:
+                run_id = info.run_id or new_id()
+                info = replace(
+                    info, run_id=run_id, started_at=info.started_at or now, last_seen=now
+                )
+                entry = self._runs[run_id] = _Entry(info, deliver, heard=heard)
+            else:
+                entry.deliver, entry.heard, entry.detached = deliver, heard, None
+                old = entry.info
+                entry.info = replace(
+                    info,
+                    started_at=old.started_at,
+                    state=entry.before_loss or old.state,
+                    step=max(old.step, info.step),
+                    last_seq=old.last_seq,
+                    last_seen=now,
+                    state_version=old.state_version,
+                    link=LinkState.CONNECTED,
+                    reconnects=old.reconnects + (1 if old.origin != "kernel" else 0),
+                )
+                entry.before_loss = None
+            self.store.put_run(entry.info)
+            opened = entry.info
+        self._emit(opened.run_id, Status(opened.state, opened.message), opened.step)
+        return opened
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Take events, give them their place, keep them and hand them on."""
+        woken: set[Subscription] = set()
+        mail: list[tuple[tuple[Subscription, ...], Event]] = []
+        now, heard = self._clock(), self._monotonic()
+        with self._lock:
+            for event in events:
+                entry = self._entry(event.run_id)
+                entry.heard = heard
+                for payload in (event.payload, *_derived(event)):
+                    placed = self._place(entry, event, payload, now)
+                    mail.append((entry.viewers, placed))
+                    if isinstance(payload, Status | RunUpdate) and self._everywhere:
+                        mail.append((self._everywhere, placed))
+            for viewers, placed in mail:
+                for viewer in viewers:
+                    viewer.put(placed)
+                    woken.add(viewer)
+
+    def heartbeat(self, beat: Heartbeat) -> None:
+        """Take a sign of life; a run that was silent or lost is back."""
+        with self._lock:
+            entry = self._entry(beat.run_id)
+            entry.heard = self._monotonic()
+            entry.interval = beat.interval
+            entry.info = replace(
+                entry.info,
+                last_seen=self._clock(),
+                boundary_age=beat.boundary_age,
+                dropped=beat.dropped,
+                lost=beat.lost,
+                link=LinkState.CONNECTED if entry.detached is None else entry.info.link,
+            )
+
+    def demand(self, run_id: str) -> Demand:
+        """The most that any viewer of this run wants."""
+        entry = self._runs.get(run_id)
+        if entry is None or not entry.viewers:
+            return _NOBODY
+        wants = [v.demand for v in entry.viewers]
+        return Demand(max(d.fps for d in wants), max(d.pixels for d in wants))
+
+    def history(self, run_id: str, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Every point kept of a series as (steps, values); the epoch series where there is no per-step one."""
+        steps, values, _ = self.store.points(run_id, name, "step")
+        if len(steps) == 0:
+            steps, values, _ = self.store.points(run_id, name, "epoch")
+        return steps, values
+
+    def detach(self, run_id: str) -> None:
+        """The stream of a run was torn: that is not an end. It is LOST when it does not come back in time."""
+        with self._lock:
+            entry = self._entry(run_id)
+            if entry.info.state.ended or entry.detached is not None:
+                return
+            entry.detached = self._monotonic()
+            entry.info = replace(entry.info, link=LinkState.DISCONNECTED)
+            info = entry.info
+        self._emit(run_id, Status(info.state, info.message), info.step)
+
+    def measured(self, run_id: str, rtt: float) -> None:
+        """Take the round trip to a run's process, in seconds."""
+        with self._lock:
+            entry = self._entry(run_id)
+            entry.info = replace(entry.info, link_rtt=rtt)
+
+    # --- Source: what viewers call -----------------------------------------------------------------------------------
+
+    def runs(self) -> Sequence[RunInfo]:
+        """All runs, newest first."""
+        self.check()
+        with self._lock:
+            return [e.info for e in reversed(self._runs.values())]
+
+    def run(self, run_id: str) -> RunInfo:
+        """One run as it stands; raises :class:`~nbmonitor.errors.UnknownRunError`."""
+        self.check()
+        with self._lock:
+            return self._entry(run_id).info
+
+    def subscribe(
+        self,
+        run_id: str | None,
+        *,
+        after_seq: int | None = None,
+        notify: Callable[[], None] | None = None,
+    ) -> Subscription:
+        """Open a mailbox; see :meth:`nbmonitor.interfaces.Source.subscribe`."""
+        box = Subscription(run_id, notify=notify, on_close=self._drop)
+        with self._lock:
+            if run_id is None:
+                self._everywhere = (*self._everywhere, box)
+                return box
+            entry = self._entry(run_id)
+            entry.viewers = (*entry.viewers, box)
+            if after_seq is not None and after_seq < entry.seq:
+                kept = [e for e in entry.recent if e.seq > after_seq]
+                if not kept or kept[0].seq > after_seq + 1:
+                    box.resynchronise()
+                else:
+                    for event in kept:
+                        box.put(event)
+        return box
+
+    def series(self, run_id: str) -> Sequence[SeriesInfo]:
+        """The series of a run."""
+        return self.store.series(run_id)
+
+    def window(
+        self,
+        run_id: str,
+        name: str,
+        kind: SeriesKind = "step",
+        *,
+        axis: Axis = "step",
+        lo: float | None = None,
+        hi: float | None = None,
+        max_points: int = 1000,
+    ) -> Window:
+        """Points of a series for drawing."""
+        return self.store.window(run_id, name, kind, axis=axis, lo=lo, hi=hi, max_points=max_points)
+
+    def events(self, run_id: str, *, limit: int = 200) -> Sequence[Event]:
+        """The latest sparse events, oldest first."""
+        return self.store.events(run_id, limit=limit)
+
+    def latest(self, run_id: str) -> Sequence[Event]:
+        """The newest Performance and Batch events."""
+        return self.store.latest(run_id)
+
+    def send(self, command: Command) -> CommandRecord:
+        """Post a command to its run, once by id. The record says how far it got; the rest comes as events."""
+        with self._lock:
+            entry = self._runs.get(command.run_id)
+            if entry is None:
+                return _refused(command, f"there is no run {command.run_id!r}", self._clock())
+            known = entry.commands.get(command.command_id)
+            if known is not None:
+                return known
+            why = _objection(entry.info, command)
+            record = (
+                _refused(command, why, self._clock())
+                if why
+                else CommandRecord(command, CommandState.QUEUED)
+            )
+            entry.commands[command.command_id] = record
+            while len(entry.commands) > COMMANDS_KEPT:
+                entry.commands.popitem(last=False)
+            deliver, step = entry.deliver, entry.info.step
+        if why or deliver is None:
+            self._emit(command.run_id, record, step)
+            return record
+        reached = deliver(command)
+        with self._lock:  # the run may have answered already: its word stands
+            current = entry.commands.get(command.command_id, record)
+            if current.state is CommandState.QUEUED:
+                current = replace(record, state=reached)
+        if not current.state.final:
+            self._emit(command.run_id, current, step)
+        return current
+
+    def commands(self, run_id: str) -> Sequence[CommandRecord]:
+        """The records of a run's commands, oldest first."""
+        with self._lock:
+            return list(self._entry(run_id).commands.values())
+
+    def flush(self, timeout: float = 5.0) -> bool:  # noqa: ARG002: nothing here is ever on its way
+        """Everything published is kept already."""
+        return True
+
+    def close(self) -> None:
+        """Close every mailbox and the store."""
+        with self._lock:
+            boxes = [*self._everywhere, *(v for e in self._runs.values() for v in e.viewers)]
+        for box in boxes:
+            box.close()
+        self.store.close()
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Look for stale links, lost runs and expired commands. Called by whoever reads; cheap when nothing is due."""
+        now = self._monotonic()
+        if now - self._checked < CHECK_EVERY:
+            return
+        self._checked = now
+        out: list[tuple[str, Payload, int]] = []
+        with self._lock:
+            for run_id, entry in self._runs.items():
+                info = entry.info
+                if not info.state.ended:
+                    self._check_link(entry, now, out)
+                for record in list(entry.commands.values()):
+                    if (
+                        not record.state.final
+                        and self._clock() > record.command.asked_at + record.command.ttl
+                    ):
+                        out.append((run_id, _expired(record, self._clock()), info.step))
+        for run_id, payload, step in out:
+            self._emit(run_id, payload, step)
+
+    def _check_link(self, entry: _Entry, now: float, out: list[tuple[str, Payload, int]]) -> None:
+        info = entry.info
+        if entry.detached is not None:
+            if info.state is not RunState.LOST and now - entry.detached > self._lost_after:
+                entry.before_loss = info.state
+                text = f"no connection for {now - entry.detached:.0f} s and no word of an end"
+                out.append((info.run_id, Status(RunState.LOST, text), info.step))
+        elif entry.interval and now - entry.heard > self._stale_after * entry.interval:
+            entry.info = replace(info, link=LinkState.STALE)
+        elif info.link is LinkState.STALE:
+            entry.info = replace(info, link=LinkState.CONNECTED)
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _entry(self, run_id: str) -> _Entry:
+        entry = self._runs.get(run_id)
+        if entry is None:
+            raise UnknownRunError(run_id, tuple(e.info.name for e in self._runs.values()))
+        return entry
+
+    def _emit(self, run_id: str, payload: Payload, step: int) -> None:
+        """Publish something of the broker's own; does not count as a sign of life of the run."""
+        with self._lock:
+            entry = self._entry(run_id)
+            heard = entry.heard
+            self.publish([Event(run_id, step, self._clock(), payload)])
+            entry.heard = heard
+
+    def _place(self, entry: _Entry, event: Event, payload: Payload, now: float) -> Event:
+        if isinstance(payload, CommandRecord):
+            payload = self._merge(entry, payload)
+        entry.seq += 1
+        placed = replace(event, payload=payload, seq=entry.seq, received=now)
+        entry.info = _told(entry.info, placed)
+        if isinstance(payload, Status) and payload.state.ended:
+            self._expire_all(entry, now)
+        if isinstance(payload, Status | RunUpdate):
+            self.store.put_run(entry.info)
+        self.store.append(placed)
+        if not isinstance(payload, Batch | Performance):
+            entry.recent.append(placed)
+            entry.recent_bytes += weight(placed)
+            while entry.recent_bytes > RECENT_BYTES:
+                entry.recent_bytes -= weight(entry.recent.popleft())
+        return placed
+
+    def _merge(self, entry: _Entry, record: CommandRecord) -> CommandRecord:
+        """Keep what was asked as it was asked; a final word is never taken back."""
+        known = entry.commands.get(record.command.command_id)
+        if known is not None:
+            record = known if known.state.final else replace(record, command=known.command)
+        entry.commands[record.command.command_id] = record
+        return record
+
+    def _expire_all(self, entry: _Entry, now: float) -> None:
+        for record in list(entry.commands.values()):
+            if not record.state.final:
+                gone = replace(
+                    record, state=CommandState.EXPIRED, error="the run ended first", resolved_at=now
+                )
+                entry.commands[record.command.command_id] = gone
+                entry.seq += 1
+                placed = Event(
+                    entry.info.run_id, entry.info.step, now, gone, seq=entry.seq, received=now
+                )
+                self.store.append(placed)
+                for viewer in entry.viewers:
+                    viewer.put(placed)
+
+    def _drop(self, box: Subscription) -> None:
+        with self._lock:
+            self._everywhere = tuple(v for v in self._everywhere if v is not box)
+            if box.run_id is not None and box.run_id in self._runs:
+                entry = self._runs[box.run_id]
+                entry.viewers = tuple(v for v in entry.viewers if v is not box)
+
+
+_NOBODY = Demand()
+
+
+def _objection(info: RunInfo, command: Command) -> str:
+    """Why a command cannot be carried out by this run at all; "" when it may."""
+    if info.state.ended:
+        return f"the run is over ({info.state})"
+    if info.state is RunState.LOST:
+        return "the run is lost: nobody would receive it"
+    if not info.steerable:
+        return info.why or "this run cannot be steered"
+    control = CONTROL_OF.get(command.kind)
+    if control is None or control not in info.controls:
+        what = control.replace("_", " ") if control else str(command.kind)
+        return f"this run registered no control for {what}; see Run.control"
+    return ""
+
+
+def _refused(command: Command, why: str, now: float) -> CommandRecord:
+    return CommandRecord(command, CommandState.REJECTED, error=why, resolved_at=now)
+
+
+def _expired(record: CommandRecord, now: float) -> CommandRecord:
+    seen = record.state is CommandState.SENT
+    return replace(
+        record,
+        state=CommandState.UNCONFIRMED if seen else CommandState.EXPIRED,
+        error=f"no step came within {record.command.ttl:.0f} s"
+        if not seen
+        else "the trainer did not answer",
+        resolved_at=now,
+    )
+
+
+def _told(info: RunInfo, event: Event) -> RunInfo:
+    """The description of a run after one more event."""
+    payload = event.payload
+    changes: dict[str, object] = {"last_seq": event.seq}
+    if event.step > info.step:
+        changes["step"] = event.step
+    if isinstance(payload, Status):
+        changes |= {"state": payload.state, "message": payload.message}
+        changes["state_version"] = info.state_version + 1
+        changes["ended_at"] = event.time if payload.state.ended else None
+    elif isinstance(payload, RunUpdate):
+        for name in RunUpdate.__slots__:
+            value = getattr(payload, name)
+            if value is not None:
+                changes[name] = value
+    return replace(info, **changes)  # type: ignore[arg-type]
+
+
+def _derived(event: Event) -> tuple[Payload, ...]:
+    """Series that follow from an event: an epoch's values, the machine's figures."""
+    payload = event.payload
+    values: dict[str, float] = {}
+    kind: SeriesKind = "step"
+    if isinstance(payload, Epoch):
+        values, kind = dict(payload.values), "epoch"
+    elif isinstance(payload, Performance) and payload.resources is not None:
+        r = payload.resources
+        values = {"system/cpu": r.cpu_percent, "system/memory_mb": r.memory_mb}
+        if r.memory_total_mb is not None:
+            values["system/memory_total_mb"] = r.memory_total_mb
+        for d in r.devices:
+            for name in ("percent", "memory_mb", "memory_total_mb"):
+                figure = getattr(d, name)
+                if figure is not None:
+                    values[f"system/gpu{d.index}/{name}"] = figure
+    if not values:
+        return ()
+    step, when = np.array([event.step], np.int64), np.array([event.time])
+    return (
+        Scalars(
+            tuple(Column(n, step, np.array([float(v)]), when, kind) for n, v in values.items())
+        ),
+    )

@@ -1,0 +1,110 @@
+"""Settings and where each value came from. Ground.
+
+Falling precedence: argument, ``%config NBMonitor.x``, ``NBMONITOR_X``, a ``GRPC_*`` alias, default.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from nbmonitor.errors import SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ALIASES = {"host": "GRPC_BACKEND_HOST", "port": "GRPC_BACKEND_PORT"}
+"""Names that other gRPC trainers use for the same thing."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What can be set. ``origin`` tells by name where a value came from.
+
+    Parameters
+    ----------
+    host
+        Interface of the server: a loopback address.
+    port
+        Port of the server; 0 takes a free one.
+    address
+        Server that runs of this process report to ("" : none).
+    token_file
+        File with the token for ``address``.
+    store
+        URL of the history: ``memory:``.
+    disabled
+        Turn runs into no-ops.
+    takeover
+        Answer a page reload in the middle of a running cell from another thread (private ipykernel paths).
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    address: str = ""
+    token_file: str = ""
+    store: str = "memory:"
+    disabled: bool = False
+    takeover: bool = True
+    origin: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+def load(
+    arguments: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settle every setting.
+
+    Parameters
+    ----------
+    arguments
+        Given in code; a value of None means "not given".
+    config
+        Set by ``%config NBMonitor.x = ...``.
+    environ
+        Environment variables; ``os.environ`` by default.
+
+    Raises
+    ------
+    SettingError
+        When a value cannot be read as what it should be.
+    """
+    env = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for f in fields(Settings):
+        if f.name == "origin":
+            continue
+        for raw, where in (
+            ((arguments or {}).get(f.name), "argument"),
+            ((config or {}).get(f.name), f"%config NBMonitor.{f.name}"),
+            (env.get(f"NBMONITOR_{f.name.upper()}"), f"NBMONITOR_{f.name.upper()}"),
+            (env.get(ALIASES.get(f.name, "")), ALIASES.get(f.name, "")),
+        ):
+            if raw is not None and raw != "":
+                values[f.name] = _read(f.name, raw, type(f.default), where)
+                origin[f.name] = where
+                break
+        else:
+            origin[f.name] = "default"
+    return Settings(**values, origin=origin)
+
+
+def _read(name: str, raw: Any, kind: type, where: str) -> Any:
+    try:
+        if kind is bool and isinstance(raw, str):
+            return {"1": True, "true": True, "yes": True, "on": True}.get(raw.lower(), False)
+        value = kind(raw)
+    except (TypeError, ValueError):
+        value = None
+    if value is None or (name == "port" and not 0 <= value <= 65535):  # noqa: PLR2004
+        wanted = (
+            "a port number from 0 to 65535"
+            if name == "port"
+            else f"a value of type {kind.__name__}"
+        )
+        msg = f"Setting {name} has the value {raw!r} (from {where}), but {wanted} was expected."
+        raise SettingError(msg)
+    return value
