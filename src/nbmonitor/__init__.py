@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-# Before anything imports grpc: with gRPC's own fork handlers on, DataLoader workers forked beside a live server crash or
-# hang (https://github.com/grpc/grpc/issues/32992); with them off, and no gRPC use in the child, they do not.
+# Before anything imports grpc: with gRPC's own fork handlers on, DataLoader workers forked beside a live server
+# crash or hang (https://github.com/grpc/grpc/issues/32992); with them off, and no gRPC in the child, they do not.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
-from nbmonitor._version import __version__  # noqa: E402
+from nbmonitor._version import __version__
 
 _PUBLIC = {
     "init": "nbmonitor.api",
@@ -31,13 +31,13 @@ _PUBLIC = {
     "UnknownRunError": "nbmonitor.errors",
 }
 
-__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604: names resolved below
+__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> object:
     """Resolve the public names when first asked for (PEP 562): a GPU box pays for nothing it does not use."""
     if name in _PUBLIC:
-        from importlib import import_module  # noqa: PLC0415
+        from importlib import import_module
 
         value: object = getattr(import_module(_PUBLIC[name]), name)
         globals()[name] = value
@@ -52,13 +52,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(ip: object) -> None:
     """``%load_ext nbmonitor``."""
-    from nbmonitor.extension import load  # noqa: PLC0415
+    from nbmonitor.extension import load
 
     load(ip)
 
 
 def unload_ipython_extension(ip: object) -> None:
     """``%unload_ext nbmonitor``."""
-    from nbmonitor.extension import unload  # noqa: PLC0415
+    from nbmonitor.extension import unload
 
     unload(ip)

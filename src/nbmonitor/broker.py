@@ -65,6 +65,7 @@ class _Entry:
     before_loss: RunState | None = None
     recent: deque[Event] = field(default_factory=deque)
     recent_bytes: int = 0
+    evicted: int = 0  # seq of the newest event that `recent` let go of
     commands: OrderedDict[str, CommandRecord] = field(default_factory=OrderedDict)
     viewers: tuple[Subscription, ...] = ()
 
@@ -105,7 +106,7 @@ class Broker:
         self._everywhere: tuple[Subscription, ...] = ()
         self._checked = 0.0
 
-    # --- Sink: what runs call ----------------------------------------------------------------------------------------
+    # --- Sink: what runs call ----------------------------------------------------------------------
 
     def open(self, info: RunInfo, deliver: Callable[[Command], CommandState]) -> RunInfo:
         """Take up a run: a new one (an empty ``run_id`` gets one), or one that comes back under its id."""
@@ -204,7 +205,7 @@ class Broker:
             entry = self._entry(run_id)
             entry.info = replace(entry.info, link_rtt=rtt)
 
-    # --- Source: what viewers call -----------------------------------------------------------------------------------
+    # --- Source: what viewers call -----------------------------------------------------------------
 
     def runs(self) -> Sequence[RunInfo]:
         """All runs, newest first."""
@@ -234,11 +235,10 @@ class Broker:
             entry = self._entry(run_id)
             entry.viewers = (*entry.viewers, box)
             if after_seq is not None and after_seq < entry.seq:
-                kept = [e for e in entry.recent if e.seq > after_seq]
-                if not kept or kept[0].seq > after_seq + 1:
+                if after_seq < entry.evicted:
                     box.resynchronise()
-                else:
-                    for event in kept:
+                for event in entry.recent:
+                    if event.seq > after_seq:
                         box.put(event)
         return box
 
@@ -304,7 +304,7 @@ class Broker:
         with self._lock:
             return list(self._entry(run_id).commands.values())
 
-    def flush(self, timeout: float = 5.0) -> bool:  # noqa: ARG002: nothing here is ever on its way
+    def flush(self, timeout: float = 5.0) -> bool:  # noqa: ARG002 - nothing is ever on its way
         """Everything published is kept already."""
         return True
 
@@ -316,7 +316,7 @@ class Broker:
             box.close()
         self.store.close()
 
-    # --- time --------------------------------------------------------------------------------------------------------
+    # --- time --------------------------------------------------------------------------------------
 
     def check(self) -> None:
         """Look for stale links, lost runs and expired commands. Called by whoever reads; cheap when nothing is due."""
@@ -330,12 +330,12 @@ class Broker:
                 info = entry.info
                 if not info.state.ended:
                     self._check_link(entry, now, out)
-                for record in list(entry.commands.values()):
-                    if (
-                        not record.state.final
-                        and self._clock() > record.command.asked_at + record.command.ttl
-                    ):
-                        out.append((run_id, _expired(record, self._clock()), info.step))
+                wall = self._clock()
+                out.extend(
+                    (run_id, _expired(record, wall), info.step)
+                    for record in entry.commands.values()
+                    if not record.state.final and wall > record.command.asked_at + record.command.ttl
+                )
         for run_id, payload, step in out:
             self._emit(run_id, payload, step)
 
@@ -351,7 +351,7 @@ class Broker:
         elif info.link is LinkState.STALE:
             entry.info = replace(info, link=LinkState.CONNECTED)
 
-    # --- inside ------------------------------------------------------------------------------------------------------
+    # --- inside ------------------------------------------------------------------------------------
 
     def _entry(self, run_id: str) -> _Entry:
         entry = self._runs.get(run_id)
@@ -382,7 +382,9 @@ class Broker:
             entry.recent.append(placed)
             entry.recent_bytes += weight(placed)
             while entry.recent_bytes > RECENT_BYTES:
-                entry.recent_bytes -= weight(entry.recent.popleft())
+                oldest = entry.recent.popleft()
+                entry.recent_bytes -= weight(oldest)
+                entry.evicted = oldest.seq
         return placed
 
     def _merge(self, entry: _Entry, record: CommandRecord) -> CommandRecord:

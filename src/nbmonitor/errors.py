@@ -4,7 +4,7 @@
 
     NbMonitorError
     ├── SettingError            a setting, argument or environment variable has a value that cannot be used
-    ├── InputError              data handed to `log`, `log_batch`, ... cannot be shown (warned of, never raised in the loop)
+    ├── InputError              data handed to `log`, `log_batch`, ... cannot be shown (never raised in the loop)
     ├── RunError                a run is unknown, has ended or cannot do what was asked
     │   └── UnknownRunError
     ├── CommandError            a command was rejected, expired or could not be delivered

@@ -109,7 +109,7 @@ def new_id(prefix: str = "") -> str:
     return f"{prefix}{int(time.time()):08x}{secrets.token_hex(6)}"
 
 
-# --- what a run says -------------------------------------------------------------------------------------------------
+# --- what a run says -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -230,9 +230,9 @@ class Performance:
     """Where a run is and how fast it goes.
 
     ``epoch`` is the 1-based epoch in progress of ``epochs``; ``batch`` the batches done in it of ``batches``;
-    ``progress`` 0..1 of the whole run; ``eta`` and ``epoch_seconds`` seconds; ``fps`` training batches a second over the
-    last second, ``fps_average`` since the start without pauses; ``overhead`` the share of a step spent in our calls on
-    the training thread (0..1); ``median_step`` seconds.
+    ``progress`` 0..1 of the whole run; ``eta`` and ``epoch_seconds`` seconds; ``fps`` training batches a second over
+    the last second, ``fps_average`` since the start without pauses; ``overhead`` the share of a step spent in our
+    calls on the training thread (0..1); ``median_step`` seconds.
     """
 
     split: str = "train"
@@ -314,7 +314,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class CommandRecord:
-    """What became of a command. ``before`` and ``after`` in words by control name (``{"learning rate": "0.008"}``)."""
+    """What became of a command. ``before``, ``after``: values in words (``{"learning rate": "0.008"}``)."""
 
     command: Command
     state: CommandState
@@ -349,7 +349,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A sign of life of a trainer's process (not of its loop: that is ``boundary_age``, seconds since the last step)."""
+    """A sign of life of a trainer's process. ``boundary_age``, seconds since the last step, is that of its loop."""
 
     run_id: str
     step: int = 0
@@ -368,7 +368,7 @@ class Demand:
     pixels: int = 512
 
 
-# --- what a run is ---------------------------------------------------------------------------------------------------
+# --- what a run is ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,10 +376,10 @@ class RunInfo:
     """Description of a run, kept by the broker.
 
     ``controls`` holds what the run registered, by control name, with facts for display:
-    ``{"pause": {}, "stop": {}, "learning_rate": {"value": 0.1, "scheduled": True}, "batch_size": {"value": 32, "max": 1437}}``.
+    ``{"pause": {}, "learning_rate": {"value": 0.1, "scheduled": True}, "batch_size": {"value": 32, "max": 1437}}``.
     ``steerable`` False means that every command is rejected with ``why``. ``origin`` is "kernel" (in this process),
-    "process" (reports over gRPC) or "remote" (seen through an attached server). ``boundary_age``: seconds since the last
-    step as of the last heartbeat. ``link_rtt`` in seconds.
+    "process" (reports over gRPC) or "remote" (seen through an attached server). ``boundary_age``: seconds since the
+    last step as of the last heartbeat. ``link_rtt`` in seconds.
     """
 
     run_id: str

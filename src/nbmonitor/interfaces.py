@@ -138,7 +138,7 @@ class Source(Protocol):
         hi: float | None = None,
         max_points: int = 1000,
     ) -> Window:
-        """Points of a series within ``[lo, hi]`` (one neighbour beyond each end included), decimated to ``max_points``."""
+        """Points within ``[lo, hi]`` (and one neighbour beyond each end), decimated to ``max_points``."""
         ...
 
     def events(self, run_id: str, *, limit: int = 200) -> Sequence[Event]:

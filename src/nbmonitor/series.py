@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import contextlib
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,12 +15,10 @@ if TYPE_CHECKING:
 
     from nbmonitor.interfaces import Axis
 
-try:
-    from tsdownsample import MinMaxLTTBDownsampler, NaNMinMaxLTTBDownsampler
-except ImportError:  # no wheel for this platform: NumPy's min-max below
-    MinMaxLTTBDownsampler = NaNMinMaxLTTBDownsampler = None
+tsdownsample: Any = None
+with contextlib.suppress(ImportError):  # no wheel for this platform: NumPy's min-max below
+    import tsdownsample
 
-Floats = "NDArray[np.float64]"
 Split = Literal["train", "val"]
 
 _VAL = (
@@ -128,11 +128,13 @@ def decimate(y: NDArray[np.float64], max_points: int) -> NDArray[np.intp] | slic
         return slice(None)
     if max_points < 4:
         return np.array([0, n - 1][:max_points], np.intp)
-    if MinMaxLTTBDownsampler is None:
+    if tsdownsample is None:
         return _min_max(y, max_points)
     finite = bool(np.isfinite(y).all())
-    sampler = MinMaxLTTBDownsampler() if finite else NaNMinMaxLTTBDownsampler()
-    indices: NDArray[np.intp] = sampler.downsample(y, n_out=max_points).astype(np.intp)
+    kind = "MinMaxLTTBDownsampler" if finite else "NaNMinMaxLTTBDownsampler"
+    indices: NDArray[np.intp] = (
+        getattr(tsdownsample, kind)().downsample(y, n_out=max_points).astype(np.intp)
+    )
     return indices
 
 
@@ -141,7 +143,7 @@ def _min_max(y: NDArray[np.float64], max_points: int) -> NDArray[np.intp]:
     bins = (max_points - 2) // 2
     edges = np.linspace(0, n, bins + 1).astype(np.intp)
     picked = [0, n - 1]
-    for lo, hi in zip(edges[:-1], edges[1:], strict=True):
+    for lo, hi in pairwise(edges):
         part = y[lo:hi]
         if len(part) == 0:
             continue
@@ -154,7 +156,7 @@ def _min_max(y: NDArray[np.float64], max_points: int) -> NDArray[np.intp]:
     return np.unique(np.array(picked, np.intp))[:max_points]
 
 
-def window(  # noqa: PLR0913: the shape of Source.window
+def window(
     series: Series,
     epochs: Series | None,
     *,

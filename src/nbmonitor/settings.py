@@ -99,7 +99,7 @@ def _read(name: str, raw: Any, kind: type, where: str) -> Any:
         value = kind(raw)
     except (TypeError, ValueError):
         value = None
-    if value is None or (name == "port" and not 0 <= value <= 65535):  # noqa: PLR2004
+    if value is None or (name == "port" and not 0 <= value <= 65535):
         wanted = (
             "a port number from 0 to 65535"
             if name == "port"
