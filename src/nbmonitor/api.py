@@ -1,0 +1,371 @@
+"""Roof: wires the wings together. `init`, `attach`, `serve`, `runs`, and `log` / `finish` for the active run."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nbmonitor import settings as _settings
+from nbmonitor._version import __version__
+from nbmonitor.broker import Broker
+from nbmonitor.errors import AttachError, RunError, SettingError
+from nbmonitor.events import Demand, RunInfo, new_id
+from nbmonitor.store import open_store
+from nbmonitor.training.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from nbmonitor.events import Command, CommandState, Event, Heartbeat
+    from nbmonitor.interfaces import Sink
+    from nbmonitor.rpc.client import Client
+    from nbmonitor.rpc.publisher import Publisher
+    from nbmonitor.rpc.server import Server
+    from nbmonitor.settings import Settings
+
+_TEXT = 2_000  # characters of one configuration value that are kept
+
+
+class Process:
+    """What this process holds: at most one broker, one server, one active run."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self.broker: Broker | None = None
+        self.server: Server | None = None
+        self.token_file: Path | None = None
+        self.active: Run | None = None
+        self.in_kernel = False  # the extension is loaded: runs report here
+        self._publishers: list[Publisher] = []
+        self._count = 0
+        self._pid = os.getpid()
+
+    def open_broker(self, settings: Settings) -> Broker:
+        """Return this process's broker, made when first asked for."""
+        with self._lock:
+            if self.broker is None:
+                self.broker = Broker(open_store(settings.store))
+            return self.broker
+
+    def open_server(self, settings: Settings) -> Server:
+        """Return this process's server, started when first asked for, with its discovery file."""
+        from nbmonitor.rpc import auth, discovery
+        from nbmonitor.rpc.server import Server
+
+        with self._lock:
+            if self.server is None:
+                server = Server(self.open_broker(settings), host=settings.host, port=settings.port)
+                server.start()
+                self.token_file = auth.write_token(server.token)
+                discovery.write(server.address, token_file=self.token_file)
+                self.server = server
+            return self.server
+
+    def publisher(self, address: str, token: str | None) -> Publisher:
+        """Return a started road to a server elsewhere, closed with this process."""
+        from nbmonitor.rpc.publisher import Publisher
+
+        publisher = Publisher(address, token=token)
+        publisher.start()
+        with self._lock:
+            self._publishers.append(publisher)
+        return publisher
+
+    def name(self, asked: str | None) -> str:
+        """Name of the next run."""
+        with self._lock:
+            self._count += 1
+            return asked or f"run-{self._count}"
+
+    def close(self) -> None:
+        """End what runs: the active run as it stands, publishers, server, broker. Idempotent."""
+        if os.getpid() != self._pid:  # a forked child owns nothing of this
+            return
+        with self._lock:
+            publishers, self._publishers = self._publishers, []
+            server, self.server = self.server, None
+            broker, self.broker = self.broker, None
+            token_file, self.token_file = self.token_file, None
+            run, self.active = self.active, None
+        if run is not None:
+            run.close()
+        for publisher in publishers:
+            publisher.close(timeout=5.0)
+        if server is not None:
+            from nbmonitor.rpc import discovery
+
+            discovery.remove(server.address)
+            server.close()
+        if token_file is not None:
+            token_file.unlink(missing_ok=True)
+        if broker is not None:
+            broker.close()
+
+
+process = Process()
+atexit.register(process.close)
+
+
+def init(
+    name: str | None = None,
+    *,
+    config: object = None,
+    class_names: Sequence[str] | None = None,
+    notes: str = "",
+    tags: Sequence[str] = (),
+    address: str | None = None,
+    token_file: str | os.PathLike[str] | None = None,
+    serve: bool | None = None,
+    overhead: float = 0.02,
+) -> Run:
+    """Begin a run.
+
+    Parameters
+    ----------
+    name
+        Shown on the dashboard; "run-1", "run-2", ... by default.
+    config
+        Hyperparameters to show: a mapping (nested ones are flattened with "/"), Namespace or dataclass.
+    class_names
+        Names of the classes, by index, for predictions.
+    notes, tags
+        Free text.
+    address
+        Server to report to, "host:port". Default: the kernel in which ``%load_ext nbmonitor`` ran, or
+        ``NBMONITOR_ADDRESS``, or a server that this process starts for itself.
+    token_file
+        File with the token for ``address``; ``NBMONITOR_TOKEN_FILE`` by default.
+    serve
+        False: a plain script starts no server.
+    overhead
+        Share of a step that monitoring may take on the training thread (0..1).
+
+    Raises
+    ------
+    SettingError
+        When a setting cannot be used. A server that cannot be reached is not an error: the run is kept
+        and handed over when it can be.
+    """
+    asked = {"address": address, "token_file": str(token_file) if token_file else None}
+    settings = _settings.load(asked, config=_config_of_kernel())
+    if not 0 < overhead <= 1:
+        raise SettingError(
+            f"overhead is {overhead!r}, but a share of a step is meant: above 0, at most 1, say 0.02."
+        )
+    rank, world = _ranks()
+    info = RunInfo(
+        run_id=new_id(),
+        name=process.name(name),
+        config=flatten(config),
+        class_names=tuple(str(c) for c in class_names or ()),
+        notes=notes,
+        tags=tuple(str(t) for t in tags),
+        rank=rank,
+        world_size=world,
+        client_version=__version__,
+    )
+    if world > 1:
+        why = f"this run has {world} ranks, and one rank alone cannot be steered: the others would wait for it for ever"
+        info = replace(info, steerable=False, why=why)
+    sink, info, announce = _sink(settings, info, serve=serve)
+    if process.active is not None:
+        process.active.supersede()
+    run = Run(sink, info, overhead=overhead)
+    run.start()
+    process.active = run
+    if announce:
+        print(announce)  # noqa: T201 - the one line a script says: how to attach
+    return run
+
+
+def _sink(settings: Settings, info: RunInfo, *, serve: bool | None) -> tuple[Sink, RunInfo, str]:
+    """Where a run reports, its description as it will stand there, and a line to print."""
+    if settings.disabled:
+        return _Nowhere(), info, ""
+    own = process.server is not None and settings.address == process.server.address
+    if settings.address and not own:
+        token = _token(settings)
+        return process.publisher(settings.address, token), replace(info, origin="process"), ""
+    broker = process.open_broker(settings)
+    if process.in_kernel or info.rank != 0 or serve is False or process.server is not None:
+        return broker, info, ""
+    server = process.open_server(settings)
+    line = f"nbmonitor: serving {info.name!r} on {server.address} · in a notebook: %nbmonitor attach {server.address}"
+    return broker, info, line
+
+
+def attach(
+    address: str,
+    *,
+    token_file: str | os.PathLike[str] | None = None,
+    token: str | None = None,
+    timeout: float = 5.0,
+) -> Client:
+    """Connect to a server elsewhere; show it with ``nbmonitor.Dashboard(client)``.
+
+    Parameters
+    ----------
+    address
+        "host:port".
+    token_file, token
+        The server's token, or a file with it. Default: the discovery file of a server on this machine
+        that listens on the same port.
+    timeout
+        Seconds to wait for the server.
+
+    Raises
+    ------
+    AttachError
+        When there is no token, nobody answers, or the server refuses.
+    """
+    from nbmonitor.rpc import discovery
+    from nbmonitor.rpc.client import Client
+
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise AttachError(
+            f"{address!r} is no address: host:port was expected, such as 127.0.0.1:50051."
+        )
+    if token is None and token_file is not None:
+        token = _read_token(Path(token_file))
+    if token is None:
+        found = discovery.find(int(port))
+        if found is None:
+            raise AttachError(
+                f"There is no token for {address}: no server of this machine listens on port {port}. "
+                f"For a trainer on another machine, forward its port and copy the token file it printed:\n"
+                f"    ssh -N -L {port}:127.0.0.1:{port} {host} &\n"
+                f"    scp {host}:TOKEN_FILE nbmonitor.token\n"
+                f"    %nbmonitor attach 127.0.0.1:{port} token_file=nbmonitor.token"
+            )
+        token = _read_token(found.token_file)
+    client = Client(address, token=token)
+    client.connect(timeout)
+    return client
+
+
+def serve(*, host: str | None = None, port: int | None = None) -> Server:
+    """Start the server of this process, so that notebooks can attach to its runs; returns the running one if any.
+
+    Raises
+    ------
+    ServerError
+        When the port is taken or the interface is not a loopback one.
+    """
+    return process.open_server(
+        _settings.load({"host": host, "port": port}, config=_config_of_kernel())
+    )
+
+
+def runs() -> Sequence[RunInfo]:
+    """Return the runs of this process, newest first."""
+    return process.broker.runs() if process.broker is not None else ()
+
+
+def log(
+    mapping: Mapping[str, Any] | None = None, /, *, step: int | None = None, **values: Any
+) -> None:
+    """Log to the active run; see :meth:`nbmonitor.Run.log`."""
+    _active().log(mapping, step=step, **values)
+
+
+def finish(status: str = "completed") -> None:
+    """End the active run; see :meth:`nbmonitor.Run.finish`."""
+    _active().finish(status)
+
+
+def _active() -> Run:
+    if process.active is None:
+        raise RunError("There is no active run. Begin one with `run = nbmonitor.init(...)`.")
+    return process.active
+
+
+def _ranks() -> tuple[int, int]:
+    """Rank and world size as torchrun tells them; (0, 1) outside of it."""
+    try:
+        return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    except ValueError:
+        return 0, 1
+
+
+def _token(settings: Settings) -> str | None:
+    """Token for the server of the settings: the file that is named, else the one that listens there."""
+    from nbmonitor.rpc import discovery
+
+    if settings.token_file:
+        return _read_token(Path(settings.token_file))
+    port = settings.address.rpartition(":")[2]
+    found = discovery.find(int(port)) if port.isdigit() else None
+    return _read_token(found.token_file) if found is not None else None
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise AttachError(
+            f"The token file {path} cannot be read ({error.strerror}). It is written by the server, for its owner alone."
+        ) from error
+
+
+def _config_of_kernel() -> Mapping[str, Any]:
+    """Values set by ``%config NBMonitor.x``, when the extension is loaded."""
+    extension = sys.modules.get("nbmonitor.extension")
+    return extension.configured() if extension is not None else {}
+
+
+def flatten(config: object, prefix: str = "") -> dict[str, str]:
+    """Write a configuration as one mapping of texts; nested keys are joined with "/".
+
+    >>> flatten({"opt": {"lr": 0.1}, "seed": 1})
+    {'opt/lr': '0.1', 'seed': '1'}
+    """
+    if config is None:
+        return {}
+    if is_dataclass(config) and not isinstance(config, type):
+        config = asdict(config)
+    elif isinstance(config, Namespace):
+        config = vars(config)
+    if not isinstance(config, Mapping):
+        return {prefix or "config": str(config)[:_TEXT]}
+    out: dict[str, str] = {}
+    for key, value in config.items():
+        name = f"{prefix}/{key}" if prefix else str(key)
+        nested = isinstance(value, Mapping | Namespace) or (
+            is_dataclass(value) and not isinstance(value, type)
+        )
+        out |= flatten(value, name) if nested else {name: str(value)[:_TEXT]}
+    return out
+
+
+class _Nowhere:
+    """Sink of a run that is switched off: takes everything, keeps nothing."""
+
+    def open(self, info: RunInfo, deliver: Callable[[Command], CommandState]) -> RunInfo:  # noqa: ARG002
+        return info
+
+    def publish(self, events: Sequence[Event]) -> None:
+        pass
+
+    def heartbeat(self, beat: Heartbeat) -> None:
+        pass
+
+    def demand(self, run_id: str) -> Demand:  # noqa: ARG002
+        return Demand()
+
+    def history(self, run_id: str, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:  # noqa: ARG002
+        return np.empty(0, np.int64), np.empty(0)
+
+    def flush(self, timeout: float = 5.0) -> bool:  # noqa: ARG002
+        return True
