@@ -1,0 +1,71 @@
+// When charts are drawn: one at a time, in turn, newest state only, and never more than a quarter of the main thread.
+
+export type Job = { draw(): void };
+
+export interface Brush {
+  ask(job: Job): void;
+  forget(job: Job): void;
+}
+
+type Clock = { now(): number; later(ms: number, act: () => void): void };
+
+const browser: Clock = {
+  now: () => performance.now(),
+  // An animation frame after the wait: nothing is drawn in a hidden tab, and everything once it is seen again.
+  later: (ms, act) => void setTimeout(() => requestAnimationFrame(act), ms),
+};
+
+/**
+ * `share` is the part of the main thread that drawing may take. What a draw costs the browser after our call (style,
+ * layout, paint) is not measured; `after` stands for it.
+ */
+export function createBrush(share = 0.25, period = 100, after = 1.4, clock: Clock = browser): Brush {
+  const asked = new Set<Job>(); // in the order asked: a chart drawn just now goes to the end
+  const drawnAt = new WeakMap<Job, number>();
+  let running = false;
+  let free = 0;
+
+  function next(): void {
+    const now = clock.now();
+    let wait = free - now;
+    let job: Job | undefined;
+    if (wait <= 0) {
+      wait = Infinity;
+      for (const one of asked) {
+        const due = (drawnAt.get(one) ?? -Infinity) + period - now;
+        if (due <= 0) {
+          job = one;
+          break;
+        }
+        wait = Math.min(wait, due);
+      }
+    }
+    if (job) {
+      asked.delete(job);
+      try {
+        job.draw();
+      } catch (error) {
+        console.error("nbmonitor: a chart could not be drawn", error); // the others still are
+      }
+      const end = clock.now();
+      drawnAt.set(job, now);
+      const cost = (end - now) * after;
+      free = end + cost * (1 / share - 1);
+      wait = free - end;
+    }
+    running = asked.size > 0;
+    if (running) clock.later(Math.max(0, wait), next);
+  }
+
+  return {
+    ask(job) {
+      asked.add(job);
+      if (running) return;
+      running = true;
+      clock.later(Math.max(0, free - clock.now()), next);
+    },
+    forget(job) {
+      asked.delete(job);
+    },
+  };
+}

@@ -1,0 +1,170 @@
+// One chart: its heading with the last values, its plot, its zoom by drag and by keyboard.
+import type { Send } from "../client.ts";
+import { h, setAttr, setText, show } from "../dom.ts";
+import { figure, percent } from "../format.ts";
+import { curveLabel, isFraction, type Chart } from "../grouping.ts";
+import type { Store } from "../store.ts";
+import { readColours } from "../theme.ts";
+import { buildFigure } from "./figure.ts";
+import { draw, purge, type GraphDiv } from "./plotly.ts";
+
+export type ChartCell = {
+  node: HTMLElement;
+  heading: HTMLElement;
+  readonly visible: boolean;
+  update(chart: Chart): void;
+  /** Draw again at the next turn, even if no curve changed. */
+  stale(): void;
+  dispose(): void;
+};
+
+export function createChart(name: string, store: Store, send: Send, seen: () => void): ChartCell {
+  const { state } = store;
+  const title = h("span", { class: "nbm-title" });
+  const keys = h("span", { class: "nbm-keys nbm-num" });
+  const reset = h("button", { type: "button", class: "nbm-small", "data-action": "zoom-reset" }, "whole curve");
+  const heading = h("h3", {}, title, keys, reset);
+  const plot = h("div", { class: "nbm-plot" });
+  const frame = h("div", { class: "nbm-frame", tabindex: 0, role: "img" }, plot);
+  const node = h("div", { class: "nbm-chart", "data-chart": name }, heading, frame);
+  let chart: Chart | null = null;
+  let revision = 0;
+  let drawnKey = "";
+  let visible = false;
+  let dragging = false;
+  let listening = false;
+  let size = { width: 0, height: 0 };
+  let full: [number, number] | null = null;
+  show(reset, false);
+
+  const zoom = (): [number, number] | null => state.settings.zoom.get(name) ?? null;
+  const shift = (): number => (state.settings.axis === "time" ? (state.run?.started ?? 0) : 0);
+
+  function job(): void {
+    if (!chart || !visible || dragging || size.width < 40 || size.height < 40) return;
+    const { axis, log, smooth } = state.settings;
+    revision += 1;
+    const made = buildFigure({
+      chart, axis, log, smooth, zoom: zoom(), marks: state.marks, started: state.run?.started ?? 0,
+      colours: readColours(node), ...size, revision,
+    });
+    draw(plot, made.data, made.layout);
+    if (!zoom()) full = (made.layout.xaxis as { range: [number, number] }).range;
+    listen();
+    setAttr(node, "data-points", made.points);
+    setAttr(node, "data-drawn", revision);
+    setAttr(node, "data-window", zoom() ? (zoom() ?? []).join(",") : null);
+    setAttr(node, "data-fine", zoom() ? String(made.windowed) : null);
+  }
+  const turn = { draw: job };
+
+  function listen(): void {
+    if (listening) return;
+    listening = true;
+    const div = plot as unknown as GraphDiv;
+    div.on("plotly_relayout", (event) => {
+      const lo = Number(event?.["xaxis.range[0]"]);
+      const hi = Number(event?.["xaxis.range[1]"]);
+      if (Number.isFinite(lo) && Number.isFinite(hi) && lo < hi) send.zoom(name, [lo + shift(), hi + shift()]);
+    });
+    div.on("plotly_doubleclick", () => send.zoom(name, null));
+  }
+
+  function showKeys(): void {
+    if (!chart) return;
+    const fraction = isFraction(chart.name, chart.curves);
+    const parts = chart.curves.filter((curve) => curve.total > 0).map((curve) => {
+      const label = curveLabel(curve, chart as Chart);
+      const finite = Number.isFinite(curve.last);
+      const value = fraction ? percent(curve.last) : figure(curve.last);
+      return { label, value, finite, dash: curve.split === "val", dots: curve.kind === "epoch" };
+    });
+    const text = parts.map((part) => Object.values(part).join()).join("|") + chart.colour;
+    if (keys.dataset.text === text) return;
+    keys.dataset.text = text;
+    node.style.setProperty("--c", `var(--nbm-s${chart.colour + 1})`);
+    keys.replaceChildren(...parts.map((part) =>
+      h("span", { class: "nbm-key", "data-dash": part.dash, "data-dots": part.dots }, h("i"),
+        part.label === "" ? null : `${part.label} `, h("b", { class: part.finite ? "" : "nbm-bad" }, part.value))));
+  }
+
+  const observer = new IntersectionObserver(([entry]) => {
+    visible = entry?.isIntersecting ?? false;
+    seen();
+    if (visible) send.brush.ask(turn);
+  }, { rootMargin: "80px" });
+  observer.observe(frame);
+  const sizes = new ResizeObserver(([entry]) => {
+    if (!entry) return;
+    size = { width: Math.floor(entry.contentRect.width), height: Math.floor(entry.contentRect.height) };
+    send.brush.ask(turn);
+  });
+  sizes.observe(frame);
+
+  const release = (): void => {
+    if (!dragging) return;
+    dragging = false;
+    send.brush.ask(turn);
+  };
+  frame.addEventListener("pointerdown", () => { dragging = true; });
+  addEventListener("pointerup", release);
+  addEventListener("pointercancel", release);
+  reset.addEventListener("click", () => {
+    send.zoom(name, null);
+    frame.focus({ preventScroll: true });
+  });
+  frame.addEventListener("keydown", (event) => {
+    const at = zoom() ?? (full ? ([full[0] + shift(), full[1] + shift()] as [number, number]) : null);
+    if (!at) return;
+    const span = at[1] - at[0];
+    const middle = (at[0] + at[1]) / 2;
+    const moves: Record<string, [number, number] | null> = {
+      "+": [middle - span / 4, middle + span / 4],
+      "=": [middle - span / 4, middle + span / 4],
+      "-": zoom() ? [middle - span, middle + span] : null,
+      ArrowLeft: [at[0] - span / 4, at[1] - span / 4],
+      ArrowRight: [at[0] + span / 4, at[1] + span / 4],
+      Escape: null,
+      "0": null,
+    };
+    if (!(event.key in moves) || (!zoom() && event.key !== "+" && event.key !== "=")) return;
+    let to = moves[event.key] ?? null;
+    if (to && full && to[1] - to[0] >= full[1] - full[0]) to = null;
+    send.zoom(name, to);
+    event.preventDefault();
+    event.stopPropagation();
+  });
+
+  return {
+    node,
+    heading,
+    get visible() {
+      return visible;
+    },
+    update(next) {
+      chart = next;
+      setText(title, next.title);
+      setAttr(frame, "aria-label",
+        `${next.title} over ${state.settings.axis}. Plus and minus zoom, arrows move, Escape shows the whole curve.`);
+      showKeys();
+      show(reset, zoom() !== null);
+      const key = `${next.colour}|${next.curves.map((curve) => `${curve.key}:${curve.rev}`).join()}`;
+      if (key === drawnKey) return;
+      drawnKey = key;
+      if (visible) send.brush.ask(turn);
+    },
+    stale() {
+      show(reset, zoom() !== null);
+      if (visible) send.brush.ask(turn);
+    },
+    dispose() {
+      observer.disconnect();
+      sizes.disconnect();
+      removeEventListener("pointerup", release);
+      removeEventListener("pointercancel", release);
+      send.brush.forget(turn);
+      purge(plot);
+      node.remove();
+    },
+  };
+}

@@ -1,0 +1,203 @@
+// From curves to what Plotly is told: traces and layout. Pure, so that it can be tested without a page.
+import type { Curve, Points } from "../curves.ts";
+import { clean, shorten } from "../format.ts";
+import { curveLabel, isFraction, type Chart } from "../grouping.ts";
+import type { Axis, MarkView } from "../messages.ts";
+import type { Colours } from "../theme.ts";
+import type { Layout, Trace } from "./plotly.ts";
+import { smooth } from "./smoothing.ts";
+
+export type FigureInput = {
+  chart: Chart;
+  axis: Axis;
+  log: boolean;
+  smooth: number;
+  zoom: [number, number] | null;
+  marks: MarkView[];
+  started: number;
+  colours: Colours;
+  width: number;
+  height: number;
+  revision: number;
+};
+
+export type Figure = { data: Trace[]; layout: Layout; points: number; windowed: boolean };
+
+const LEFT = 48;
+const RIGHT = 10;
+const MARKS_DRAWN = 40;
+const FEW = 24; // a line this short is shown as it is
+
+/** Plotly reads a little HTML in names and notes: what a run calls its things is text. */
+function literal(text: string): string {
+  return clean(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
+/** The points to draw: in a zoom the finer window where it covers the range, else the part of the whole curve. */
+export function pointsFor(
+  curve: Curve,
+  axis: Axis,
+  zoom: [number, number] | null,
+): { points: Points; windowed: boolean } | null {
+  const whole = curve.points[axis];
+  if (!zoom) return whole ? { points: whole, windowed: false } : null;
+  const [lo, hi] = zoom;
+  const { window } = curve;
+  const slack = (hi - lo) * 0.01;
+  if (window && window.axis === axis && window.lo <= lo + slack && window.hi >= hi - slack) {
+    return { points: cut(window, lo, hi), windowed: true };
+  }
+  return whole ? { points: cut(whole, lo, hi), windowed: false } : null;
+}
+
+/** The points in lo..hi and one neighbour on each side, so that the line runs off the edge. */
+export function cut(points: Points, lo: number, hi: number): Points {
+  const { x, y } = points;
+  let from = 0;
+  while (from < x.length && (x[from] as number) < lo) from += 1;
+  let to = x.length;
+  while (to > from && (x[to - 1] as number) > hi) to -= 1;
+  return { x: x.subarray(Math.max(0, from - 1), to + 1), y: y.subarray(Math.max(0, from - 1), to + 1) };
+}
+
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
+
+/** Ticks of elapsed time: "0:30", "1:05:00". */
+export function timeTicks(lo: number, hi: number, most: number): { tickvals: number[]; ticktext: string[] } {
+  const span = Math.max(1, hi - lo);
+  const step = STEPS.find((one) => span / one <= most) ?? Math.ceil(span / most / 86400) * 86400;
+  const tickvals: number[] = [];
+  for (let at = Math.ceil(lo / step) * step; at <= hi; at += step) tickvals.push(at);
+  const two = (value: number): string => String(value).padStart(2, "0");
+  const ticktext = tickvals.map((at) => {
+    const hours = Math.floor(at / 3600);
+    const minutes = Math.floor((at % 3600) / 60);
+    return hours > 0 ? `${hours}:${two(minutes)}:${two(at % 60)}` : `${minutes}:${two(at % 60)}`;
+  });
+  return { tickvals, ticktext };
+}
+
+function traces(input: FigureInput, curve: Curve, found: Points, fraction: boolean): Trace[] {
+  const { chart, axis, colours, started } = input;
+  const x = axis === "time" ? found.x.map((value) => value - started) : found.x;
+  const colour = colours.series[chart.colour % colours.series.length] ?? colours.accent;
+  const dash = curve.split === "val" ? "5px,4px" : "solid";
+  const common = {
+    type: "scatter",
+    x,
+    name: literal(curveLabel(curve, chart) || chart.title),
+    hovertemplate: fraction ? "%{y:.1~%}" : "%{y:.4~g}",
+    connectgaps: false,
+  };
+  if (curve.kind === "epoch") {
+    const size = found.x.length > 60 ? 3 : 5;
+    return [{
+      ...common, y: found.y, mode: "lines+markers",
+      line: { color: colour, width: 1.6, dash },
+      marker: { color: curve.split === "val" ? colours.ground : colour, size, line: { color: colour, width: 1.4 } },
+    }];
+  }
+  const line = { color: colour, dash };
+  // A lone point is no line: without a marker it would not be seen at all.
+  if (found.x.length === 1) return [{ ...common, y: found.y, mode: "markers", marker: { color: colour, size: 5 } }];
+  if (input.smooth <= 0 || found.x.length <= FEW) {
+    return [{ ...common, y: found.y, mode: "lines", line: { ...line, width: 1.6 } }];
+  }
+  return [
+    { ...common, y: found.y, mode: "lines", opacity: 0.32, line: { ...line, width: 1 } },
+    {
+      ...common, y: smooth(found.y, input.smooth), mode: "lines", hoverinfo: "skip", hovertemplate: null,
+      line: { ...line, width: 1.9 },
+    },
+  ];
+}
+
+function marksOf(input: FigureInput, range: [number, number]): { shapes: object[]; annotations: object[] } {
+  const { axis, colours, started, width } = input;
+  const shapes: object[] = [];
+  const annotations: object[] = [];
+  const [lo, hi] = range;
+  const perUnit = (width - LEFT - RIGHT) / Math.max(1e-12, hi - lo);
+  let free = Infinity; // labels go in from the right; one that would touch the next is left to its line
+  for (const mark of input.marks.slice(-MARKS_DRAWN).reverse()) {
+    const raw = axis === "step" ? mark.step : axis === "epoch" ? mark.epoch : mark.time - started;
+    if (!Number.isFinite(raw) || raw < lo || raw > hi) continue;
+    const colour = mark.kind === "status" ? colours.quiet : colours.hold;
+    shapes.push({
+      type: "line", xref: "x", yref: "paper", x0: raw, x1: raw, y0: 0, y1: 1,
+      line: { color: colour, width: 1, dash: "3px,3px" },
+    });
+    const at = (raw - lo) * perUnit;
+    const label = shorten(mark.label, 28);
+    const wide = label.length * 6 + 10;
+    const left = at > wide;
+    const edge = left ? at : at + wide;
+    if (edge > free || width < 220) continue;
+    free = left ? at - wide : at;
+    annotations.push({
+      xref: "x", yref: "paper", x: raw, y: 1, yanchor: "top", xanchor: left ? "right" : "left",
+      xshift: left ? -4 : 4, text: literal(label), showarrow: false, font: { size: 10.5, color: colour },
+    });
+  }
+  return { shapes, annotations };
+}
+
+export function buildFigure(input: FigureInput): Figure {
+  const { chart, axis, log, zoom, colours, started, width, height } = input;
+  const fraction = isFraction(chart.name, chart.curves);
+  const shift = axis === "time" ? started : 0;
+  const data: Trace[] = [];
+  let points = 0;
+  let windowed = false;
+  let lo = Infinity;
+  let hi = -Infinity;
+  for (const curve of chart.curves) {
+    const found = pointsFor(curve, axis, zoom);
+    if (!found || found.points.x.length === 0) continue;
+    const { x } = found.points;
+    points += x.length;
+    windowed ||= found.windowed;
+    lo = Math.min(lo, (x[0] as number) - shift);
+    hi = Math.max(hi, (x[x.length - 1] as number) - shift);
+    data.push(...traces(input, curve, found.points, fraction));
+  }
+  if (zoom) [lo, hi] = [zoom[0] - shift, zoom[1] - shift];
+  else if (!(lo < hi)) {
+    const only = Number.isFinite(lo) ? lo : 0;
+    [lo, hi] = [only - 0.5, only + 0.5];
+  } else hi += (hi - lo) * 0.008; // the newest point stands clear of the edge
+  const most = Math.max(2, Math.floor((width - LEFT) / 90));
+  const ticks = axis === "time" ? { tickmode: "array", ...timeTicks(lo, hi, most) } : { nticks: most };
+  const font = { family: colours.font, size: 10.5, color: colours.quiet };
+  const lines = { gridcolor: colours.grid, zeroline: false, tickcolor: "rgba(0,0,0,0)", ticklen: 3, showline: false };
+  const unit = axis === "step" ? "step %{x:,~f}" : axis === "epoch" ? "epoch %{x:.2~f}" : "%{x:,.0f} s";
+  const layout: Layout = {
+    width,
+    height,
+    autosize: false,
+    margin: { l: LEFT, r: RIGHT, t: 6, b: 20, pad: 0 },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font,
+    showlegend: false,
+    hovermode: "x unified",
+    hoverlabel: {
+      bgcolor: colours.ground, bordercolor: colours.grid, font: { ...font, size: 11, color: colours.text },
+    },
+    dragmode: "zoom",
+    uirevision: "kept",
+    datarevision: input.revision,
+    xaxis: {
+      ...lines, ...ticks, range: [lo, hi], autorange: false, showgrid: false, tickformat: ",~f",
+      unifiedhovertitle: { text: unit }, showspikes: true, spikemode: "across", spikethickness: 1,
+      spikedash: "solid", spikecolor: colours.grid, spikesnap: "hovered data",
+    },
+    yaxis: {
+      ...lines, type: log ? "log" : "linear", autorange: true, fixedrange: true,
+      nticks: Math.max(3, Math.min(6, Math.floor(height / 42))),
+      tickformat: fraction ? "~%" : log ? "~g" : "~g",
+    },
+    ...marksOf(input, [lo, hi]),
+  };
+  return { data, layout, points, windowed };
+}

@@ -1,0 +1,259 @@
+// One per model and page: hears frames, keeps the store, speaks to the kernel. Views come and go; this stays.
+import { createBrush, type Brush } from "./charts/brush.ts";
+import type { CommandKind, Frame, Incoming, Op, Reply, Request } from "./messages.ts";
+import { createPictures, type Pictures } from "./pictures.ts";
+import { createRoads, uuid, type ModelLike } from "./roads.ts";
+import { createStore, type Asked, type Settings, type Store } from "./store.ts";
+
+export interface Model extends ModelLike {
+  on(name: string, callback: (...args: never[]) => void): void;
+  off(name?: string | null, callback?: ((...args: never[]) => void) | null): void;
+}
+
+/** What a panel may ask for. */
+export interface Send {
+  (op: Op, fields?: Record<string, unknown>): Promise<Reply>;
+  command(kind: CommandKind, params: Record<string, unknown>, control: string): void;
+  set(change: Partial<Omit<Settings, "zoom">>): void;
+  zoom(chart: string, range: [number, number] | null): void;
+  want(view: object, charts: Iterable<string>): void;
+  painted(n: number): void;
+  readonly pictures: Pictures;
+  readonly brush: Brush;
+}
+
+export interface Client {
+  readonly store: Store;
+  readonly send: Send;
+  view(view: object, visible: boolean | null): void;
+  dispose(): void;
+}
+
+const TICK = 200; // ms between acks, and between looks at the silence
+const STALE = 3; // s without a word
+const GONE = 10;
+const LAG_KEPT = 3000; // ms over which the smallest lag is remembered
+
+/** Ops that must arrive go by the second road too; the others are said again anyway. */
+const INSIST = new Set<Op>(["hello", "command", "follow", "axis", "zoom", "rate", "want"]);
+
+function nextFrame(act: () => void): void {
+  if (document.hidden) setTimeout(act, 250); // no animation frames in a hidden tab
+  else requestAnimationFrame(act);
+}
+
+export function createClient(model: Model): Client {
+  const client = uuid();
+  const store = createStore(client, nextFrame);
+  const roads = createRoads(model);
+  const { state } = store;
+  const views = new Map<object, boolean>();
+  const wants = new Map<object, string[]>();
+  const paints: number[] = [];
+  let lastPainted = -1;
+  let lags: { at: number; ms: number }[] = [];
+  let lastAcked = 0;
+  let saidVisible: boolean | null = null;
+  let saidWant: string | null = null;
+  let helloAt = -Infinity;
+  let helloWait = 500;
+  let pingAt = -Infinity;
+  let wantTimer: ReturnType<typeof setTimeout> | undefined;
+  const zoomTimers = new Map<string, ReturnType<typeof setTimeout>>();
+
+  const reduced = typeof matchMedia === "function" ? matchMedia("(prefers-reduced-motion: reduce)") : null;
+  if (reduced?.matches) state.settings.fps = 2;
+
+  const pictures = createPictures(() => state.settings.fps, () => store.touch("picture"));
+
+  function ask(op: Op, fields: Record<string, unknown> = {}): Promise<Reply> {
+    const request: Request = { id: uuid(), client, op, ...fields };
+    return roads.request(request, INSIST.has(op)).then((reply) => {
+      if (state.health.road !== roads.road || state.health.rtt !== roads.rtt) {
+        state.health.road = roads.road;
+        if (roads.rtt !== null && op === "ping") state.health.rtt = roads.rtt;
+        store.touch("health");
+      }
+      return reply;
+    });
+  }
+
+  const visible = (): boolean => !document.hidden && [...views.values()].some(Boolean);
+  const wanted = (): string[] => [...new Set([...wants.values()].flat())].sort();
+
+  function hello(): void {
+    helloAt = performance.now();
+    helloWait = Math.min(5000, helloWait * 1.6);
+    saidVisible = visible();
+    saidWant = wanted().join("\n");
+    const { axis, fps } = state.settings;
+    void ask("hello", { axis, want: wanted(), fps, visible: saidVisible });
+  }
+
+  function sayVisible(): void {
+    if (saidVisible === visible() || !state.known) return;
+    saidVisible = visible();
+    void ask("visible", { visible: saidVisible });
+  }
+
+  function sayWant(): void {
+    clearTimeout(wantTimer);
+    wantTimer = setTimeout(() => {
+      const now = wanted().join("\n");
+      if (now === saidWant || !state.known) return;
+      saidWant = now;
+      void ask("want", { want: wanted() });
+    }, 120);
+  }
+
+  function hear(origin: string | undefined): void {
+    state.health.heard = Date.now() / 1000;
+    if (origin !== undefined && origin !== state.origin && state.origin !== null) helloAt = -Infinity;
+  }
+
+  function onFrame(frame: Frame, buffers: DataView[]): void {
+    hear(undefined);
+    const now = performance.now();
+    lags.push({ at: now, ms: Date.now() - frame.t * 1000 });
+    if (lags.length > 240) lags = lags.slice(-120);
+    const outcome = store.apply(frame, buffers);
+    if (frame.key && outcome === "applied") {
+      helloWait = 500;
+      sayVisible();
+      sayWant();
+    }
+    if (outcome === "ask" && now - helloAt > helloWait) hello();
+    if (outcome !== "ignored" && frame.tiles && state.batch) pictures.offer(state.batch);
+  }
+
+  function onMessage(content: Incoming, buffers: DataView[]): void {
+    try {
+      if (content?.k === "frame") onFrame(content, buffers ?? []);
+      else if (content?.k === "beat") {
+        hear(content.origin);
+        if (content.origin !== state.origin && performance.now() - helloAt > helloWait) hello();
+      } else if (content?.k === "reply") roads.answered(content);
+    } catch (error) {
+      console.error("nbmonitor: a message could not be read", error); // the next frame may be sound
+    }
+  }
+
+  function tick(): void {
+    const now = performance.now();
+    const { health } = state;
+    if (state.n !== lastAcked && state.known) {
+      lastAcked = state.n;
+      lags = lags.filter((lag) => now - lag.at < LAG_KEPT);
+      const lag = lags.reduce((least, one) => Math.min(least, one.ms), Infinity);
+      void ask("ack", {
+        n: state.n,
+        painted: health.paintedPerSecond,
+        lag: Number.isFinite(lag) ? Math.round(lag * 10) / 10 : 0,
+        visible: visible(),
+      });
+    }
+    if (!state.known && now - helloAt > helloWait) hello();
+    if (now - pingAt > 5000 && !document.hidden) {
+      pingAt = now;
+      void ask("ping");
+    }
+    while (paints.length > 0 && now - (paints[0] ?? now) > 1000) paints.shift();
+    const silence = health.heard === 0 ? 0 : Math.floor(Date.now() / 1000 - health.heard);
+    const word =
+      health.heard === 0 ? "waiting" : silence >= GONE ? "gone" : silence >= STALE ? "stale" : "live";
+    if (word !== health.state || (word === "stale" && silence !== health.silence)
+      || paints.length !== health.paintedPerSecond) {
+      Object.assign(health, { state: word, silence, paintedPerSecond: paints.length });
+      store.touch("health");
+    }
+  }
+
+  function command(kind: CommandKind, params: Record<string, unknown>, control: string): void {
+    const run = state.run;
+    if (!run) return;
+    for (const [id, old] of state.asked) if (old.control === control && old.done) state.asked.delete(id);
+    const request: Request = { id: uuid(), client, op: "command", run: run.id, kind, params };
+    const asked: Asked = {
+      id: request.id, kind, control, mode: String(params.mode ?? ""), at: Date.now(), done: false, ok: false, words: "",
+    };
+    state.asked.set(asked.id, asked);
+    store.touch("commands");
+    void roads.request(request, true).then((reply) => {
+      state.health.road = roads.road;
+      if (!reply.ok && !asked.done) {
+        asked.done = true;
+        asked.words = reply.reason ?? "refused";
+      }
+      store.touch("commands", "health");
+    });
+  }
+
+  const send: Send = Object.assign(ask, {
+    pictures,
+    brush: createBrush(),
+    command,
+    set(change: Partial<Omit<Settings, "zoom">>) {
+      const { settings } = state;
+      const before = { ...settings };
+      Object.assign(settings, change);
+      store.touch("settings");
+      if (settings.axis !== before.axis) {
+        for (const chart of [...settings.zoom.keys()]) send.zoom(chart, null);
+        void ask("axis", { axis: settings.axis });
+      }
+      if (settings.fps !== before.fps) void ask("rate", { fps: settings.fps });
+    },
+    zoom(chart: string, range: [number, number] | null) {
+      if (range) state.settings.zoom.set(chart, range);
+      else state.settings.zoom.delete(chart);
+      store.touch("settings");
+      clearTimeout(zoomTimers.get(chart));
+      zoomTimers.set(chart, setTimeout(() => {
+        const at = state.settings.zoom.get(chart);
+        void ask("zoom", { chart, axis: state.settings.axis, ...(at ? { lo: at[0], hi: at[1] } : {}) });
+      }, 150));
+    },
+    want(view: object, charts: Iterable<string>) {
+      wants.set(view, [...charts]);
+      sayWant();
+    },
+    painted(n: number) {
+      if (n === lastPainted) return; // a second view of the same frame
+      lastPainted = n;
+      state.health.painted += 1;
+      paints.push(performance.now());
+    },
+  });
+
+  const onHide = (): void => void ask("bye");
+  const onVisibility = (): void => sayVisible();
+  model.on("msg:custom", onMessage as (...args: never[]) => void);
+  document.addEventListener("visibilitychange", onVisibility);
+  addEventListener("pagehide", onHide);
+  const timer = setInterval(tick, TICK);
+  hello();
+
+  return {
+    store,
+    send,
+    view(view, seen) {
+      if (seen === null) {
+        views.delete(view);
+        wants.delete(view);
+        sayWant();
+      } else views.set(view, seen);
+      sayVisible();
+    },
+    dispose() {
+      onHide();
+      clearInterval(timer);
+      clearTimeout(wantTimer);
+      for (const one of zoomTimers.values()) clearTimeout(one);
+      document.removeEventListener("visibilitychange", onVisibility);
+      removeEventListener("pagehide", onHide);
+      model.off("msg:custom", onMessage as (...args: never[]) => void);
+      pictures.dispose();
+      roads.dispose();
+    },
+  };
+}

@@ -1,0 +1,67 @@
+// How alive the connection is, in a few words; the facts behind them in the tooltip.
+import { h, setAttr, setText } from "../dom.ts";
+import { count, duration, milliseconds } from "../format.ts";
+import type { Store } from "../store.ts";
+
+const ROADS = {
+  control: "the kernel's control channel (works while a cell runs)",
+  comm: "the comm (the control channel does not answer)",
+  none: "none: the kernel answers no request",
+};
+
+function costs(share: number): string {
+  const value = share * 100;
+  return value < 0.05 ? "costs < 0.1 % of a step" : `costs ${value.toFixed(1)} % of a step`;
+}
+
+export function badge(el: HTMLElement, store: Store): () => void {
+  const { state } = store;
+  const dot = h("i");
+  const text = h("span", { class: "nbm-num" });
+  const facts = h("span", { class: "nbm-tip nbm-num", role: "tooltip", id: `nbm-tip-${Math.random().toString(36).slice(2)}` });
+  const body = h("span", {
+    class: "nbm-badge", tabindex: 0, role: "note", "aria-describedby": facts.id,
+  }, dot, text);
+  el.append(body, facts);
+
+  function words(): [string, string] {
+    const { health, link, perf } = state;
+    if (health.state === "gone") return ["kernel gone", "bad"];
+    if (health.state === "stale") return [`no word for ${health.silence} s`, "hold"];
+    if (health.state === "waiting") return ["connecting", "quiet"];
+    if (link?.state === "disconnected") return ["trainer not connected", "bad"];
+    if (link?.state === "stale") return ["trainer silent", "hold"];
+    const parts = [link?.state === "degraded" ? "slow link" : "live"];
+    const trip = link?.rttMs ?? health.rtt;
+    if (trip !== null && trip !== undefined) parts.push(milliseconds(trip));
+    if (health.road === "none" && health.rtt !== null) parts.push("buttons unheard");
+    if (perf?.overhead !== null && perf?.overhead !== undefined) parts.push(costs(perf.overhead));
+    return [parts.join(" · "), link?.state === "degraded" ? "hold" : "good"];
+  }
+
+  function update(): void {
+    const { health, link } = state;
+    const [say, tone] = words();
+    setText(text, say);
+    setAttr(body, "data-tone", tone);
+    const dropped = health.missed + (link?.dropped ?? 0);
+    const lines = [
+      `Buttons travel by ${ROADS[health.road]}.`,
+      health.rtt === null ? "" : `The kernel answers in ${milliseconds(health.rtt)}.`,
+      link && link.kind !== "kernel"
+        ? `Trainer: ${link.address || link.kind}${link.rttMs === null ? "" : `, ${milliseconds(link.rttMs)} away`}`
+          + `${link.reconnects > 0 ? `, ${count(link.reconnects)} reconnects` : ""}.`
+        : "",
+      link?.lastEventAge != null && link.lastEventAge > 2 ? `Last event ${duration(link.lastEventAge)} ago.` : "",
+      `Pictures painted ${health.paintedPerSecond} /s, ${count(health.painted)} in all.`,
+      `Frames sent ${count(health.sent)}, received ${count(health.received)}, dropped ${count(dropped)}.`,
+      link?.message ?? "",
+    ];
+    setText(facts, lines.filter(Boolean).join("\n"));
+  }
+
+  update();
+  return store.subscribe((topics) => {
+    if (topics.has("health") || topics.has("link") || topics.has("perf")) update();
+  });
+}

@@ -1,0 +1,179 @@
+// What is running and how far it is: state in words, name, progress with the time left, speed.
+import type { Send } from "../client.ts";
+import { chartTitle, isFraction } from "../grouping.ts";
+import { h, setAttr, setText, show } from "../dom.ts";
+import { clock, count, duration, figure, percent, rate } from "../format.ts";
+import type { PerfView, RunView, State as RunState } from "../messages.ts";
+import type { Store } from "../store.ts";
+
+export const WORDS: Record<RunState, string> = {
+  initializing: "Starting",
+  running: "Running",
+  paused: "Paused",
+  stopping: "Stopping",
+  completed: "Completed",
+  failed: "Failed",
+  stopped: "Stopped",
+  interrupted: "Interrupted",
+  lost: "Lost",
+};
+
+const TONE: Record<RunState, "good" | "hold" | "bad" | "quiet"> = {
+  initializing: "quiet",
+  running: "good",
+  paused: "hold",
+  stopping: "hold",
+  completed: "good",
+  failed: "bad",
+  stopped: "quiet",
+  interrupted: "hold",
+  lost: "bad",
+};
+
+export const ENDED = new Set<RunState>(["completed", "failed", "stopped", "interrupted", "lost"]);
+
+/** A number as wide as the largest it can become, so that what stands beside it stays where it is. */
+function padded(value: number, limit: number | null): string {
+  const text = count(value);
+  return limit === null ? text : text.padStart(count(limit).length, "\u2007");
+}
+
+function line(...parts: [string, boolean][]): HTMLElement[] {
+  return parts.map(([text, strong]) => h(strong ? "b" : "span", {}, text));
+}
+
+export function header(el: HTMLElement, store: Store, send: Send): () => void {
+  const { state } = store;
+  const word = h("span");
+  const pill = h("span", { class: "nbm-pill", role: "status", "aria-live": "polite" }, h("i"), word);
+  const name = h("span", { class: "nbm-name" });
+  const choice = h("select", { class: "nbm-runs", "aria-label": "Run that is shown", "data-input": "run" });
+  choice.addEventListener("change", () => {
+    following = choice.value === "";
+    void send("follow", { run: choice.value === "" ? null : choice.value });
+  });
+  let following = true;
+  const progress = h("span", { class: "nbm-fact nbm-num" });
+  const facts = h("span", { class: "nbm-facts nbm-num" });
+  const speed = h("b", { class: "nbm-num" });
+  const unit = h("small", { class: "nbm-num" });
+  const fps = h("span", { class: "nbm-fps" }, speed, unit);
+  const fill = h("i");
+  const bar = h("div", {
+    class: "nbm-bar", role: "progressbar", "aria-label": "Progress of the run",
+    "aria-valuemin": 0, "aria-valuemax": 100,
+  }, fill);
+  const head = h("div", { class: "nbm-head" },
+    h("span", { class: "nbm-who" }, pill, name, choice), progress, facts, fps);
+  el.append(head, bar);
+
+  function showProgress(run: RunView, perf: PerfView): void {
+    const parts: [string, boolean][] = [];
+    const dot = (): void => { if (parts.length > 0) parts.push([" · ", false]); };
+    if (perf.epoch !== null) {
+      parts.push(["epoch ", false], [padded(perf.epoch, perf.epochs), true]);
+      if (perf.epochs !== null) parts.push([` / ${count(perf.epochs)}`, false]);
+    }
+    const validating = perf.split !== "" && perf.split !== "train";
+    if (validating && !ENDED.has(run.state)) {
+      dot();
+      parts.push([perf.split === "val" ? "validation" : perf.split, true]);
+    }
+    if (perf.batch !== null && !(ENDED.has(run.state) && perf.batches === null)) {
+      dot();
+      parts.push(["batch ", false], [padded(perf.batch, perf.batches), true]);
+      if (perf.batches !== null) parts.push([` / ${count(perf.batches)}`, false]);
+    } else {
+      dot();
+      parts.push(["step ", false], [count(perf.step), true]);
+    }
+    if (ENDED.has(run.state)) {
+      if (run.ended !== null) {
+        dot();
+        parts.push(["ran ", false], [duration(run.ended - run.started), true]);
+      }
+    } else if (perf.eta !== null) {
+      dot();
+      parts.push([duration(perf.eta), true], [" left", false]);
+    }
+    const text = parts.map(([part]) => part).join("");
+    if (progress.dataset.text !== text) {
+      progress.dataset.text = text;
+      progress.replaceChildren(...line(...parts));
+    }
+  }
+
+  function showFacts(): void {
+    const found: HTMLElement[] = [];
+    for (const chart of ["loss", "accuracy"]) {
+      const curves = state.curves.all().filter((curve) => curve.chart === chart);
+      const curve =
+        curves.find((one) => one.split === "train" && one.kind === "step") ??
+        curves.find((one) => one.split === "train") ?? curves[0];
+      if (!curve || (curve.total === 0 && Number.isNaN(curve.last))) continue;
+      const fraction = isFraction(chart, [curve]);
+      const value = fraction ? percent(curve.last) : figure(curve.last);
+      const bad = Number.isFinite(curve.last) ? "" : "nbm-bad";
+      const side = curve.split === "val" ? "val " : "";
+      found.push(h("span", { class: "nbm-fact" }, `${side}${chartTitle(chart).toLowerCase()} `,
+        h("b", { class: bad }, value)));
+    }
+    const text = found.map((one) => one.textContent).join("|");
+    if (facts.dataset.text !== text) {
+      facts.dataset.text = text;
+      facts.replaceChildren(...found);
+    }
+  }
+
+  function showRuns(): void {
+    const { runs, run } = state;
+    show(choice, runs.length > 1);
+    show(name, runs.length <= 1);
+    if (runs.length <= 1) return;
+    const options = runs.map((one) => {
+      const text = `${one.name} · ${WORDS[one.state] ?? one.state} · ${clock(one.started, false)}`;
+      return h("option", { value: one.id }, text);
+    });
+    options.unshift(h("option", { value: "" }, `newest: ${runs[0]?.name ?? ""}`));
+    const text = options.map((one) => `${one.value}=${one.textContent}`).join("\n");
+    if (choice.dataset.text !== text) {
+      choice.dataset.text = text;
+      choice.replaceChildren(...options);
+    }
+    choice.value = following && run?.id === runs[0]?.id ? "" : (run?.id ?? "");
+  }
+
+  function update(): void {
+    const { run, perf, health } = state;
+    show(el, run !== null);
+    if (!run) return;
+    const gone = health.state === "gone";
+    setText(word, gone ? `${WORDS[run.state]}, when last seen` : WORDS[run.state] ?? run.state);
+    setAttr(pill, "data-tone", gone ? "quiet" : TONE[run.state] ?? "quiet");
+    setText(name, run.name);
+    const about = [run.model && `model ${run.model}`, run.dataset && `data ${run.dataset}`, run.notes,
+      ...Object.entries(run.config).slice(0, 12).map(([key, value]) => `${key} = ${value}`)];
+    setAttr(name, "title", about.filter(Boolean).join("\n") || null);
+    showRuns();
+    showFacts();
+    show(progress, perf !== null);
+    show(fps, perf !== null);
+    show(bar, perf !== null && perf.progress !== null);
+    if (!perf) return;
+    showProgress(run, perf);
+    const over = ENDED.has(run.state);
+    setText(speed, rate(over ? perf.fpsAverage : perf.fps));
+    const samples = perf.samplesPerSecond;
+    const rest = samples === null || over ? "" : ` · ${rate(samples)} samples/s`;
+    setText(unit, over ? "FPS on average" : `FPS · average ${rate(perf.fpsAverage)}${rest}`);
+    const share = Math.min(1, Math.max(0, perf.progress ?? 0));
+    fill.style.width = `${(share * 100).toFixed(2)}%`;
+    setAttr(bar, "aria-valuenow", Math.round(share * 100));
+    setAttr(bar, "data-tone", TONE[run.state] === "good" ? null : TONE[run.state]);
+  }
+
+  update();
+  return store.subscribe((topics) => {
+    if (["run", "runs", "perf", "series", "health"].some((topic) => topics.has(topic as never))) update();
+  });
+}

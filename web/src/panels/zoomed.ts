@@ -1,0 +1,70 @@
+// One tile, enlarged over the dashboard, with its facts; Escape or a click beside it closes it.
+import { h, setAttr, show } from "../dom.ts";
+import type { TilesView } from "../messages.ts";
+import { isRight } from "../store.ts";
+import { facts, type Tile } from "./tile.ts";
+
+export interface Zoomed {
+  readonly open: boolean;
+  show(tile: Tile, tiles: TilesView, at: number, names: string[], closed: () => void): void;
+  dispose(): void;
+}
+
+export function createZoomed(el: HTMLElement): Zoomed {
+  const canvas = h("canvas", { "aria-hidden": "true" });
+  const verdict = h("b");
+  const list = h("dl", { class: "nbm-num" });
+  const close = h("button", { type: "button", "data-action": "close" }, "Close");
+  const box = h("div", { class: "nbm-box", role: "dialog", "aria-modal": "true", "aria-label": "One tile, enlarged" },
+    canvas, h("div", {}, verdict, list, close));
+  const veil = h("div", { class: "nbm-veil" }, box);
+  let back: HTMLElement | null = null;
+  let closed: () => void = () => undefined;
+  show(veil, false);
+
+  function shut(): void {
+    if (veil.hidden) return;
+    show(veil, false);
+    veil.remove();
+    closed();
+    back?.focus({ preventScroll: true });
+  }
+  close.addEventListener("click", shut);
+  veil.addEventListener("click", (event) => { if (event.target === veil) shut(); });
+  veil.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (event.key === "Escape") shut();
+    if (event.key === "Tab") { // one control: the focus stays on it
+      event.preventDefault();
+      close.focus();
+    }
+  });
+
+  return {
+    get open() {
+      return !veil.hidden;
+    },
+    show(tile, tiles, at, names, whenClosed) {
+      closed = whenClosed;
+      back = tile.node;
+      const { width, height } = tile.canvas;
+      show(canvas, !tile.canvas.hidden);
+      canvas.width = width;
+      canvas.height = height;
+      setAttr(canvas, "data-small", width < 128);
+      canvas.getContext("2d")?.drawImage(tile.canvas, 0, 0);
+      const right = isRight(tiles, at);
+      verdict.textContent = right === null ? "" : right ? "✓ right" : "✕ wrong";
+      setAttr(box, "data-right", String(right ?? "unknown"));
+      list.replaceChildren(...facts(tiles, at, names).flatMap(([key, value]) => [
+        h("dt", {}, key), h("dd", {}, value),
+      ]));
+      (el.closest(".nbm") ?? el).append(veil);
+      show(veil, true);
+      close.focus({ preventScroll: true });
+    },
+    dispose() {
+      veil.remove();
+    },
+  };
+}
