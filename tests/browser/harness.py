@@ -78,6 +78,16 @@ def chromium() -> str:
     return path
 
 
+def check_system() -> None:
+    """Raise RuntimeError, with the remedy, where the browser or a font for its pictures is missing."""
+    chromium()
+    fonts = Path("/usr/share/fonts")
+    if sys.platform == "linux" and not any(fonts.rglob("*.[to]tf")):
+        raise RuntimeError(
+            "No font, and pictures of pages would show boxes. On Debian: apt-get install -y fonts-dejavu-core"
+        )
+
+
 def older_kernel(version: str) -> str:
     """Name of a kernel that runs this ipykernel, the rest of the environment being the same; installed on first use."""
     name = f"ipykernel-{version}"
@@ -507,3 +517,10 @@ def artifact_folder(test: str | None = None) -> Path:
     """Where the test in progress leaves what is worth looking at."""
     test = test or os.environ.get("PYTEST_CURRENT_TEST", "by-hand").partition(" ")[0]
     return ARTIFACTS / re.sub(r"[^\w.-]+", "_", test.rpartition("/")[2])
+
+
+if __name__ == "__main__":  # `make browser` asks whether the system has what the ring needs
+    try:
+        check_system()
+    except RuntimeError as missing:
+        sys.exit(str(missing))

