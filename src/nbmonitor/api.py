@@ -315,7 +315,7 @@ def _read_token(path: Path) -> str:
         return path.read_text().strip()
     except OSError as error:
         raise AttachError(
-            f"The token file {path} cannot be read ({error.strerror}). It is written by the server, for its owner alone."
+            f"The token file {path} cannot be read ({error.strerror}). It is written by the server for its owner."
         ) from error
 
 

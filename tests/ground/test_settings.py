@@ -21,7 +21,7 @@ def test_precedence_argument_config_environment_alias_default():
 
 @pytest.mark.parametrize("port", ["abc", "-1", "65536"])
 def test_a_bad_port_says_where_it_came_from(port):
-    with pytest.raises(SettingError, match="NBMONITOR_PORT.*from 0 to 65535"):
+    with pytest.raises(SettingError, match=r"NBMONITOR_PORT.*from 0 to 65535"):
         settings.load(environ={"NBMONITOR_PORT": port})
 
 

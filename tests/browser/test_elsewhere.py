@@ -1,0 +1,98 @@
+"""A run whose trainer or server lives in another process, shown and steered by the same dashboard."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+from training import SETUP
+
+ROOT = ".nbm"
+
+SCRIPT = """
+import nbmonitor, torch
+from torch import nn
+torch.set_num_threads(1)
+model = nn.Linear(64, 10)
+opt = torch.optim.SGD(model.parameters(), lr=0.1)
+with nbmonitor.init("far-away", class_names=list("abcdefghij")) as run:
+    run.control(optimizer=opt)
+    for epoch in run.epochs(100_000):
+        for _ in run.track(range(50)):
+            x, y = torch.rand(16, 1, 8, 8), torch.randint(0, 10, (16,))
+            logits = model(x.flatten(1))
+            loss = nn.functional.cross_entropy(logits, y)
+            opt.zero_grad(); loss.backward(); opt.step()
+            run.log(loss=loss)
+            run.log_batch(x, logits=logits, targets=y)
+            torch.rand(200, 200) @ torch.rand(200, 200)
+print("ended", run.state)
+"""
+
+
+def steer(tab):
+    tab.wait_data(ROOT, "state", "running", timeout=30)
+    tab.wait_number(ROOT, "step", 20)
+    tab.wait_number(ROOT, "painted", 5)
+    tab.wait_number(f"{ROOT} .nbm-chart[data-chart=loss]", "points", 5)
+    tab.page.locator(f"{ROOT} [data-action=pause]").first.click()
+    tab.wait_data(ROOT, "state", "paused")
+    field = tab.page.locator(f"{ROOT} [data-input=lr]").first
+    field.fill("0.05")
+    field.press("Enter")
+    line = tab.page.locator(
+        f"{ROOT} li[data-mark=ok]", has_text=re.compile("learning rate", re.IGNORECASE)
+    ).first
+    line.wait_for(timeout=15_000)
+    assert re.search(r"0\.1\D+0\.05", line.inner_text())
+    tab.page.locator(f"{ROOT} [data-action=stop]").first.click()
+    tab.page.locator(f"{ROOT} [data-action=stop-yes]").first.click()
+    tab.wait_data(ROOT, "state", "stopped")
+
+
+def test_a_subprocess_of_the_kernel_reports_into_the_panel(lab):
+    start = (
+        "import subprocess, sys, pathlib\n"
+        f"pathlib.Path('train.py').write_text({SCRIPT!r})\n"
+        "child = subprocess.Popen([sys.executable, 'train.py'], stdout=subprocess.PIPE, text=True)"
+    )
+    with lab.open(
+        ["%load_ext nbmonitor", "%nbmonitor", start, "print(child.wait(30), child.stdout.read())"]
+    ) as tab:
+        for cell in (0, 1, 2):
+            tab.run_cell(cell)
+        tab.scroll_to(1)
+        steer(tab)
+        tab.run_cell(3)
+        assert "0 ended stopped" in tab.text(3)
+
+
+def test_attached_to_a_trainer_that_serves_itself(lab):
+    trainer = subprocess.Popen(
+        [sys.executable, "-u", "-c", SCRIPT], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        address = re.search(r"attach (\S+)", trainer.stdout.readline())[1]
+        with lab.open(["%load_ext nbmonitor", f"%nbmonitor attach {address}"]) as tab:
+            tab.run_all()
+            tab.scroll_to(1)
+            steer(tab)
+        assert trainer.wait(20) == 0
+        assert "ended stopped" in trainer.stdout.read()
+    finally:
+        trainer.kill()
+        trainer.wait()
+
+
+def test_a_cell_in_a_thread_is_steered_like_any_other(lab):
+    cell = "%%nbmonitor\nfor i in run.track(range(10**9)):\n    run.log(loss=1.0 / (i + 1))\n    torch.rand(150, 150) @ torch.rand(150, 150)\nprint('left the loop')"
+    with lab.open([SETUP, "%nbmonitor", cell, "print('free')"]) as tab:
+        for k in range(4):
+            tab.run_cell(k)
+        assert tab.text(3) == "free\n"
+        tab.scroll_to(1)
+        tab.wait_data(ROOT, "state", "running")
+        tab.page.locator(f"{ROOT} [data-action=stop]").first.click()
+        tab.page.locator(f"{ROOT} [data-action=stop-yes]").first.click()
+        tab.wait_text(2, "left the loop")
