@@ -69,9 +69,10 @@ export function createClient(model: Model): Client {
   function ask(op: Op, fields: Record<string, unknown> = {}): Promise<Reply> {
     const request: Request = { id: uuid(), client, op, ...fields };
     return roads.request(request, INSIST.has(op)).then((reply) => {
-      if (state.health.road !== roads.road || state.health.rtt !== roads.rtt) {
-        state.health.road = roads.road;
-        if (roads.rtt !== null && op === "ping") state.health.rtt = roads.rtt;
+      const { health } = state;
+      if (health.road !== roads.road || op === "ping" || health.rtt === null) {
+        health.road = roads.road;
+        health.rtt = roads.rtt; // refreshed with the ping only: a figure that changes five times a second is not read
         store.touch("health");
       }
       return reply;

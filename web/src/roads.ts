@@ -76,7 +76,7 @@ export function createRoads(model: ModelLike, now: () => number = () => performa
   const waiting = new Map<string, (reply: Reply) => void>();
   const timers = new Set<ReturnType<typeof setTimeout>>();
   let road: Road = "none";
-  let rtt: number | null = null;
+  const trips: number[] = []; // the latest round trips: what is shown is their median, not the one odd wait
   let controlSilent = 0; // requests in a row that the control channel left unanswered
   let sentByComm = 0;
 
@@ -107,7 +107,8 @@ export function createRoads(model: ModelLike, now: () => number = () => performa
         waiting.delete(message.id);
         if (commSince !== null) sentByComm -= 1;
         road = by;
-        rtt = by === "none" ? null : now() - since;
+        if (by !== "none") trips.push(now() - since);
+        if (trips.length > 9) trips.shift();
         resolve(reply);
       };
 
@@ -160,7 +161,7 @@ export function createRoads(model: ModelLike, now: () => number = () => performa
       return road;
     },
     get rtt() {
-      return rtt;
+      return trips.length === 0 ? null : ([...trips].sort((a, b) => a - b)[trips.length >> 1] ?? null);
     },
     dispose() {
       for (const timer of timers) clearTimeout(timer);

@@ -108,7 +108,7 @@ export function createStore(client: string, schedule: (flush: () => void) => voi
     wrong: [],
     events: [],
     asked: new Map(),
-    settings: { axis: "step", log: false, smooth: 0.5, fps: 60, zoom: new Map() },
+    settings: { axis: "step", log: false, smooth: 0.4, fps: 60, zoom: new Map() },
     health: {
       state: "waiting", heard: 0, silence: 0, road: "none", rtt: null,
       received: 0, sent: 0, missed: 0, painted: 0, paintedPerSecond: 0,

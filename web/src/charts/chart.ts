@@ -23,10 +23,11 @@ export function createChart(name: string, store: Store, send: Send, seen: () => 
   const title = h("span", { class: "nbm-title" });
   const keys = h("span", { class: "nbm-keys nbm-num" });
   const reset = h("button", { type: "button", class: "nbm-small", "data-action": "zoom-reset" }, "whole curve");
-  const heading = h("h3", {}, title, keys, reset);
+  const heading = h("h3", {}, title, keys);
   const plot = h("div", { class: "nbm-plot" });
-  const frame = h("div", { class: "nbm-frame", tabindex: 0, role: "img" }, plot);
-  const node = h("div", { class: "nbm-chart", "data-chart": name }, heading, frame);
+  const frame = h("div", { class: "nbm-frame", tabindex: 0, role: "group" }, plot);
+  // Over the plot, not in the heading: a zoom must not make the plot smaller.
+  const node = h("div", { class: "nbm-chart", "data-chart": name }, heading, frame, reset);
   let chart: Chart | null = null;
   let revision = 0;
   let drawnKey = "";
@@ -84,7 +85,7 @@ export function createChart(name: string, store: Store, send: Send, seen: () => 
     keys.dataset.text = text;
     node.style.setProperty("--c", `var(--nbm-s${chart.colour + 1})`);
     keys.replaceChildren(...parts.map((part) =>
-      h("span", { class: "nbm-key", "data-dash": part.dash, "data-dots": part.dots }, h("i"),
+      h("span", { class: "nbm-key", "data-dash": String(part.dash), "data-dots": String(part.dots) }, h("i"),
         part.label === "" ? null : `${part.label} `, h("b", { class: part.finite ? "" : "nbm-bad" }, part.value))));
   }
 

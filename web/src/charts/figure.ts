@@ -77,16 +77,29 @@ export function timeTicks(lo: number, hi: number, most: number): { tickvals: num
   return { tickvals, ticktext };
 }
 
+/** Ticks of a logarithmic axis at 1, 2, 5; at 1 and 3; or at whole decades: as many as can be read. */
+export function logTicks(lo: number, hi: number): object {
+  const decades = Math.log10(hi / lo);
+  if (!(decades >= 0.5) || !Number.isFinite(decades)) return { nticks: 4 };
+  const digits = decades <= 1.6 ? [1, 2, 5] : decades <= 4 ? [1, 3] : [1];
+  const every = Math.max(1, Math.ceil(decades / 7));
+  const tickvals: number[] = [];
+  for (let power = Math.floor(Math.log10(lo)); power <= Math.ceil(Math.log10(hi)); power += every) {
+    for (const digit of digits) tickvals.push(Number(`${digit}e${power}`));
+  }
+  return { tickmode: "array", tickvals };
+}
+
 function traces(input: FigureInput, curve: Curve, found: Points, fraction: boolean): Trace[] {
   const { chart, axis, colours, started } = input;
   const x = axis === "time" ? found.x.map((value) => value - started) : found.x;
   const colour = colours.series[chart.colour % colours.series.length] ?? colours.accent;
   const dash = curve.split === "val" ? "5px,4px" : "solid";
+  const name = literal(curveLabel(curve, chart));
   const common = {
     type: "scatter",
     x,
-    name: literal(curveLabel(curve, chart) || chart.title),
-    hovertemplate: fraction ? "%{y:.1~%}" : "%{y:.4~g}",
+    hovertemplate: `${name === "" ? "" : `${name} `}<b>${fraction ? "%{y:.1~%}" : "%{y:.4~g}"}</b><extra></extra>`,
     connectgaps: false,
   };
   if (curve.kind === "epoch") {
@@ -135,8 +148,8 @@ function marksOf(input: FigureInput, range: [number, number]): { shapes: object[
     if (edge > free || width < 220) continue;
     free = left ? at - wide : at;
     annotations.push({
-      xref: "x", yref: "paper", x: raw, y: 1, yanchor: "top", xanchor: left ? "right" : "left",
-      xshift: left ? -4 : 4, text: literal(label), showarrow: false, font: { size: 10.5, color: colour },
+      xref: "x", yref: "paper", x: raw, y: 1, yanchor: "bottom", xanchor: left ? "right" : "left",
+      xshift: left ? 3 : -3, borderpad: 0, text: literal(label), showarrow: false, font: { size: 10.5, color: colour },
     });
   }
   return { shapes, annotations };
@@ -151,11 +164,17 @@ export function buildFigure(input: FigureInput): Figure {
   let windowed = false;
   let lo = Infinity;
   let hi = -Infinity;
+  let low = Infinity; // of the positive values: a logarithmic axis has no others
+  let high = 0;
   for (const curve of chart.curves) {
     const found = pointsFor(curve, axis, zoom);
     if (!found || found.points.x.length === 0) continue;
     const { x } = found.points;
     points += x.length;
+    for (const value of found.points.y) {
+      if (value > 0 && value < low) low = value;
+      if (value > high && value < Infinity) high = value;
+    }
     windowed ||= found.windowed;
     lo = Math.min(lo, (x[0] as number) - shift);
     hi = Math.max(hi, (x[x.length - 1] as number) - shift);
@@ -170,12 +189,13 @@ export function buildFigure(input: FigureInput): Figure {
   const ticks = axis === "time" ? { tickmode: "array", ...timeTicks(lo, hi, most) } : { nticks: most };
   const font = { family: colours.font, size: 10.5, color: colours.quiet };
   const lines = { gridcolor: colours.grid, zeroline: false, tickcolor: "rgba(0,0,0,0)", ticklen: 3, showline: false };
-  const unit = axis === "step" ? "step %{x:,~f}" : axis === "epoch" ? "epoch %{x:.2~f}" : "%{x:,.0f} s";
+  const unit = axis === "step" ? "step %{x:,.0f}" : axis === "epoch" ? "epoch %{x:.2~f}" : "%{x:,.0f} s";
+  const marked = marksOf(input, [lo, hi]);
   const layout: Layout = {
     width,
     height,
     autosize: false,
-    margin: { l: LEFT, r: RIGHT, t: 6, b: 20, pad: 0 },
+    margin: { l: LEFT, r: RIGHT, t: marked.annotations.length > 0 ? 18 : 8, b: 20, pad: 0 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font,
@@ -194,10 +214,10 @@ export function buildFigure(input: FigureInput): Figure {
     },
     yaxis: {
       ...lines, type: log ? "log" : "linear", autorange: true, fixedrange: true,
-      nticks: Math.max(3, Math.min(6, Math.floor(height / 42))),
-      tickformat: fraction ? "~%" : log ? "~g" : "~g",
+      ...(log ? logTicks(low, high) : { nticks: Math.max(3, Math.min(6, Math.floor(height / 42))) }),
+      tickformat: fraction ? "~%" : "~g",
     },
-    ...marksOf(input, [lo, hi]),
+    ...marked,
   };
   return { data, layout, points, windowed };
 }

@@ -7,7 +7,7 @@
  */
 export function smooth(y: ArrayLike<number>, strength: number): Float32Array {
   const out = new Float32Array(y.length);
-  const span = strength * strength * y.length * 0.08;
+  const span = strength * strength * y.length * 0.05;
   const keep = span / (1 + span);
   let sum = 0;
   let weight = 0;

@@ -71,7 +71,7 @@ export function header(el: HTMLElement, store: Store, send: Send): () => void {
     const parts: [string, boolean][] = [];
     const dot = (): void => { if (parts.length > 0) parts.push([" · ", false]); };
     if (perf.epoch !== null) {
-      parts.push(["epoch ", false], [padded(perf.epoch, perf.epochs), true]);
+      parts.push(["epoch ", false], [count(perf.epoch), true]);
       if (perf.epochs !== null) parts.push([` / ${count(perf.epochs)}`, false]);
     }
     const validating = perf.split !== "" && perf.split !== "train";

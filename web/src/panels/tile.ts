@@ -12,6 +12,7 @@ export type Tile = {
   gap: HTMLElement;
   name: HTMLElement;
   rest: HTMLElement;
+  when: HTMLElement;
 };
 
 export function createTile(index: number): Tile {
@@ -19,10 +20,11 @@ export function createTile(index: number): Tile {
   const gap = h("span", { class: "nbm-gap" }, "no picture");
   const name = h("b");
   const rest = h("span");
+  const when = h("span", { class: "nbm-when" });
   const node = h("button", { type: "button", class: "nbm-tile", "data-tile": index },
-    h("span", { class: "nbm-px" }, canvas, gap), h("span", { class: "nbm-cap nbm-num" }, name, rest));
+    h("span", { class: "nbm-px" }, canvas, gap), h("span", { class: "nbm-cap nbm-num" }, name, rest, when));
   show(gap, false);
-  return { node, canvas, context: canvas.getContext("2d", { alpha: false }), gap, name, rest };
+  return { node, canvas, context: canvas.getContext("2d", { alpha: false }), gap, name, rest, when };
 }
 
 /** The name of a class, or its number where it has none. */
@@ -65,8 +67,9 @@ export function caption(tile: Tile, tiles: TilesView, at: number, names: string[
   const rest: string[] = [];
   if (!label && right === false) rest.push(`is ${className(truth, names)}`);
   if (known || (sure !== null && sure !== undefined)) rest.push(confidence(sure));
-  if (withStep) rest.push(`step ${count(tiles.step)}`);
   setText(tile.rest, rest.join(" · "));
+  setText(tile.when, withStep ? `step ${count(tiles.step)}` : "");
+  show(tile.when, withStep);
   const words = facts(tiles, at, names).map(([key, value]) => `${key}: ${value}`);
   const verdict = right === null ? "" : right ? "right\n" : "wrong\n";
   setAttr(tile.node, "title", verdict + words.join("\n"));

@@ -55,7 +55,7 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
   function cell(index: number): Tile {
     for (let next = cells.length; next <= index; next += 1) {
       const tile = createTile(next);
-      tile.node.addEventListener("click", () => enlarge(next));
+      tile.node.addEventListener("click", (event) => enlarge(next, event.detail > 0));
       tile.node.tabIndex = next === 0 ? 0 : -1;
       cells.push(tile);
       grid.append(tile.node);
@@ -63,11 +63,15 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
     return cells[index] as Tile;
   }
 
-  function enlarge(index: number): void {
+  function enlarge(index: number, byPointer: boolean): void {
     const tile = cells[index];
     if (!tile) return;
     const from = wrongOnly ? shownList[index] : shown ? { batch: shown, index } : undefined;
-    if (from) zoomed.show(tile, from.batch.tiles, from.index, state.run?.classNames ?? [], refresh);
+    if (!from) return;
+    zoomed.show(tile, from.batch.tiles, from.index, state.run?.classNames ?? [], () => {
+      if (byPointer) focused = false; // the focus that comes back to the tile was never asked for
+      refresh();
+    });
   }
 
   function lay(howMany: number, width: number): void {
@@ -75,7 +79,7 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
     setAttr(grid, "data-tiles", howMany);
     setAttr(grid, "data-small", width < 64);
     const names = state.run?.classNames ?? [];
-    setAttr(grid, "data-long", names.some((name) => name.length > 3) || wrongOnly);
+    setAttr(grid, "data-long", names.some((name) => name.length > 3));
   }
 
   function fill(index: number, batch: Batch, at: number, crop: Crop | null): void {
@@ -92,6 +96,7 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
     setAttr(grid, "data-tile-step", batch?.tiles.step ?? null);
     setText(held, isHeld && batch ? `held at step ${count(batch.tiles.step)}` : "");
     show(held, held.textContent !== "");
+    show(sub, held.hidden); // in its place: the heading must not grow a line under the pointer
     if (wrongOnly) {
       setText(title, "Wrong");
       setText(sub, shownList.length > 0 ? `the latest ${shownList.length}` : "");

@@ -26,8 +26,8 @@ export function createZoomed(el: HTMLElement): Zoomed {
     if (veil.hidden) return;
     show(veil, false);
     veil.remove();
-    closed();
     back?.focus({ preventScroll: true });
+    closed();
   }
   close.addEventListener("click", shut);
   veil.addEventListener("click", (event) => { if (event.target === veil) shut(); });
@@ -59,8 +59,14 @@ export function createZoomed(el: HTMLElement): Zoomed {
       list.replaceChildren(...facts(tiles, at, names).flatMap(([key, value]) => [
         h("dt", {}, key), h("dd", {}, value),
       ]));
-      (el.closest(".nbm") ?? el).append(veil);
+      const root = el.closest<HTMLElement>(".nbm") ?? el;
+      root.append(veil);
       show(veil, true);
+      // Beside the tile, where the person looks: the dashboard may be taller than the window.
+      const frame = root.getBoundingClientRect();
+      const wanted = tile.node.getBoundingClientRect().top - frame.top - 60;
+      const room = frame.height - box.offsetHeight - 28;
+      box.style.marginTop = `${Math.max(0, Math.min(wanted, room))}px`;
       close.focus({ preventScroll: true });
     },
     dispose() {
