@@ -1,0 +1,3 @@
+"""The dashboard in a notebook: one widget, its frames, its road to ipykernel. Wing: imports ground only."""
+
+from __future__ import annotations
