@@ -6,7 +6,7 @@
 #   make setup   the development environment (.venv)      make web     build the dashboard
 #   make check   lint, types, architecture                make proto   generate the protobuf modules again
 #   make soak    the tests that take minutes              make bench   the benchmarks
-#   make clean   back to a bare checkout
+#   make dist    wheel and sdist                          make clean   back to a bare checkout
 #
 # PYTHON chooses the interpreter: `make test PYTHON=python3.13`. LAB adds options: `make demo LAB=--port=9999`.
 
@@ -20,7 +20,7 @@ HAS_NODE := command -v npm >/dev/null && node -e 'process.exit(Number(parseInt(p
 # The environment's Node, where it had to be installed, and its tools come first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test setup check web web-test pytest browser binder-check proto soak bench clean
+.PHONY: demo test setup check web web-test pytest browser binder-check proto soak bench dist clean
 .DEFAULT_GOAL := setup
 
 # -- environments -----------------------------------------------------------------------------------------------
@@ -111,6 +111,11 @@ soak: web browser
 
 bench: web browser
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# The wheel and the source distribution, each with the dashboard in it.
+dist: setup
+	rm -rf dist
+	$(BIN)/python -m hatchling build
 
 clean:
 	rm -rf $(VENV) .cache build dist $(STATIC) web/node_modules tests/browser/artifacts
