@@ -67,9 +67,9 @@ READY = """idle => {
 
 
 def chromium() -> str:
-    """Path of the browser: $CHROMIUM, or the first that PATH has."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    """Path of the browser: $CHROMIUM (a name or a path), or the first that PATH has."""
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, filter(None, names))), None)
     if path is None:
         raise RuntimeError(
             "The browser tests need Chromium. On Debian: apt-get install -y chromium fonts-dejavu-core; "
