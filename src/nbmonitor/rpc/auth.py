@@ -1,0 +1,120 @@
+"""Who may do what: a random token in a 0600 file; without it, from loopback alone, a trainer may report a new run."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from nbmonitor.errors import AttachError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+HEADER = "authorization"
+HEALTH = "/grpc.health.v1.Health/"
+TOKENLESS = frozenset(
+    f"/{service}/{rpc}"
+    for service in ("metrics.MetricsService", "nbmonitor.rpc.v1.IngestService")
+    for rpc in ("StreamMetrics", "RegisterTrainingSession")
+)
+"""What a client without a token may call, from loopback alone (as trainer of a new run)."""
+
+
+def new_token() -> str:
+    """32 random bytes, safe in a header."""
+    return secrets.token_urlsafe(32)
+
+
+def runtime_dir() -> Path:
+    """Folder for tokens and discovery files, made with mode 0700."""
+    path = Path(platformdirs.user_runtime_dir("nbmonitor", appauthor=False))
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o700)
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, replacing what was there in one step."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    beside.replace(path)
+
+
+def write_token(token: str, name: str | None = None) -> Path:
+    """Keep a token in a 0600 file of the runtime folder and return its path."""
+    path = runtime_dir() / f"{name or f'token-{os.getpid()}-{secrets.token_hex(4)}'}"
+    write_private(path, token + "\n")
+    return path
+
+
+def read_token(path: str | Path) -> str:
+    """Read a token file; raises :class:`~nbmonitor.errors.AttachError` with the remedy."""
+    try:
+        token = Path(path).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = (
+            f"The token file {path} cannot be read ({error}). Expected the file that the server wrote: see the line "
+            "`%load_ext nbmonitor` printed there, or copy that file here and pass token_file=."
+        )
+        raise AttachError(msg) from error
+    if not token or not token.isascii() or not token.isprintable():
+        raise AttachError(
+            f"The token file {path} holds no token. Copy the server's token file again."
+        )
+    return token
+
+
+def metadata(token: str | None) -> tuple[tuple[str, str], ...]:
+    """Call metadata for a token."""
+    return ((HEADER, f"Bearer {token}"),) if token else ()
+
+
+def loopback(peer: str) -> bool:
+    """Whether a gRPC peer name is of this machine."""
+    return peer.startswith(("ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D", "unix:"))
+
+
+class Auth:
+    """Judges calls.
+
+    Parameters
+    ----------
+    token
+        The one token of this server.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+
+    def holds_token(self, given: Iterable[tuple[str, str | bytes]]) -> bool:
+        """Whether call metadata carries the token; compared in constant time."""
+        ok = False
+        for key, value in given:
+            if key == HEADER and isinstance(value, str):
+                kind, _, word = value.partition(" ")
+                ok |= kind.lower() == "bearer" and hmac.compare_digest(
+                    word.strip().encode(), self._token
+                )
+        return ok
+
+    def objection(self, method: str, peer: str, *, holder: bool) -> str:
+        """Why a call must not be served; "" when it may."""
+        if holder or method.startswith(HEALTH):
+            return ""
+        if method in TOKENLESS:
+            if loopback(peer):
+                return ""
+            return (
+                "from another machine a token is needed: pass the server's token file (token_file=)"
+            )
+        return (
+            "a valid token is needed: pass token_file= with the file that the server wrote, "
+            "or run `%nbmonitor attach` on the machine where it runs"
+        )

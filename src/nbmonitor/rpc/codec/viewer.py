@@ -1,0 +1,501 @@
+"""The monitor service: what viewers ask and what they are told."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from nbmonitor.errors import InputError
+from nbmonitor.events import (
+    Batch,
+    Command,
+    CommandKind,
+    CommandRecord,
+    CommandState,
+    Demand,
+    Epoch,
+    Event,
+    Gap,
+    LogLine,
+    Performance,
+    Scalars,
+    Status,
+)
+from nbmonitor.interfaces import SeriesInfo, Window
+from nbmonitor.rpc.codec import common
+from nbmonitor.rpc.codec.common import maybe, seconds, stamp, text, texts, u32, u64
+from nbmonitor.rpc.v1 import monitor_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from nbmonitor.events import Payload, RunInfo, SeriesKind
+    from nbmonitor.interfaces import Axis
+
+_KIND = {k: pb.CommandKind.Value(f"COMMAND_KIND_{k.name}") for k in CommandKind}
+_KIND_BACK = {v: k for k, v in _KIND.items()}
+_STATE = {s: pb.CommandState.Value(f"COMMAND_STATE_{s.name}") for s in CommandState}
+_STATE_BACK = {v: k for k, v in _STATE.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a viewer wants to see. ``after_seq`` None: from now on; an empty ``run_id``: the states of every run."""
+
+    run_id: str = ""
+    after_seq: int | None = None
+    demand: Demand = Demand()
+    watch_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One answer of a watch."""
+
+    events: tuple[Event, ...] = ()
+    runs: tuple[RunInfo, ...] = ()
+    series: tuple[SeriesInfo, ...] | None = None
+    snapshot: tuple[Event, ...] | None = None
+    caught_up: bool = False
+    resync: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a viewer asks of series: their index, a window of each for drawing, or every point."""
+
+    run_id: str
+    tags: tuple[str, ...] = ()
+    kind: SeriesKind = "step"
+    axis: Axis = "step"
+    lo: float | None = None
+    hi: float | None = None
+    max_points: int = 1000
+    index_only: bool = False
+    every_point: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """Who answers."""
+
+    version: str
+    epoch: str
+    started_at: float
+
+
+def _read(kind: type[Any], data: bytes) -> Any:
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise InputError(f"These bytes are no {kind.__name__} of the monitor service.") from error
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+def put_event(event: Event, out: pb.Event) -> None:
+    """Write an event."""
+    out.run_id, out.seq, out.step = text(event.run_id), u64(event.seq), u64(event.step)
+    out.rank, out.incarnation = u32(event.rank), u32(event.incarnation)
+    out.origin_seq = u64(event.origin_seq)
+    stamp(event.time, out.event_time)
+    stamp(event.received, out.received_time)
+    p = event.payload
+    if isinstance(p, Scalars):
+        common.put_columns(p, round(event.time * 1000), out.columns)
+        out.columns.SetInParent()
+    elif isinstance(p, Batch):
+        common.put_batch(p, event.step, out.batch)
+    elif isinstance(p, Epoch):
+        out.epoch.epoch, out.epoch.split = u32(p.epoch), text(p.split)
+        out.epoch.values.update({text(k): float(v) for k, v in p.values.items()})
+    elif isinstance(p, Performance):
+        common.put_performance(p, out.performance)
+    elif isinstance(p, Status):
+        out.status.state = common.state_number(p.state)  # type: ignore[assignment]
+        out.status.message, out.status.error_type = text(p.message), text(p.error_type)
+    elif isinstance(p, CommandRecord):
+        put_record(p, out.command)
+    elif isinstance(p, Gap):
+        out.gap.first_seq, out.gap.last_seq = u64(p.first_seq), u64(p.last_seq)
+        out.gap.reason, out.gap.count = text(p.reason), u64(p.count)
+    elif isinstance(p, LogLine):
+        out.log.level, out.log.text = text(p.level), text(p.text)
+    else:
+        common.put_change(p, out.change)
+        out.change.SetInParent()
+
+
+def get_event(e: pb.Event) -> Event | None:
+    """Read an event; None for a kind of a later version."""
+    when = seconds(e, "event_time") or 0.0
+    payload = _payload(e, round(when * 1000))
+    if payload is None:
+        return None
+    return Event(
+        e.run_id,
+        min(e.step, 2**63 - 1),
+        when,
+        payload,
+        seq=e.seq,
+        rank=e.rank,
+        incarnation=e.incarnation,
+        origin_seq=e.origin_seq,
+        received=seconds(e, "received_time") or 0.0,
+    )
+
+
+def _payload(e: pb.Event, base_ms: int) -> Payload | None:
+    kind = e.WhichOneof("payload")
+    if kind == "columns":
+        return common.get_columns(e.columns, base_ms)
+    if kind == "batch":
+        return common.get_batch(e.batch)
+    if kind == "epoch":
+        return Epoch(e.epoch.epoch, dict(e.epoch.values), e.epoch.split or "train")
+    if kind == "performance":
+        return common.get_performance(e.performance)
+    if kind == "status":
+        s = e.status
+        return Status(common.state_of(s.state), s.message, s.error_type)
+    if kind == "command":
+        return get_record(e.command)
+    if kind == "gap":
+        g = e.gap
+        return Gap(g.reason, g.count, g.first_seq, g.last_seq)
+    if kind == "log":
+        return LogLine(e.log.text, e.log.level or "info")
+    if kind == "change":
+        return common.get_change(e.change)
+    return None
+
+
+def _events(found: Iterable[pb.Event]) -> tuple[Event, ...]:
+    return tuple(e for e in map(get_event, found) if e is not None)
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def put_command(command: Command, out: pb.Command) -> None:
+    """Write a command."""
+    out.command_id, out.run_id = text(command.command_id), text(command.run_id)
+    out.kind = _KIND[command.kind]  # type: ignore[assignment]
+    out.parameters.update(
+        {text(k): text(json.dumps(v, default=str)) for k, v in command.params.items()}
+    )
+    out.ttl.FromMilliseconds(int(command.ttl * 1000))
+    out.actor, out.peer = text(command.actor), text(command.peer)
+    stamp(command.asked_at, out.asked_at)
+
+
+def get_command(c: pb.Command) -> Command:
+    """Read a command; raises InputError for a kind of a later version."""
+    kind = _KIND_BACK.get(c.kind)
+    if kind is None:
+        raise InputError(
+            f"Command kind {c.kind} is not known here; both ends may differ in version."
+        )
+    if not c.command_id:
+        raise InputError("A command needs a command_id: without it a repetition could act twice.")
+    params: dict[str, Any] = {}
+    for name, raw in c.parameters.items():
+        try:
+            params[name] = json.loads(raw)
+        except ValueError:
+            params[name] = raw
+    return Command(
+        c.run_id,
+        kind,
+        params,
+        c.command_id,
+        c.actor,
+        c.peer,
+        c.ttl.ToMilliseconds() / 1000.0 if c.HasField("ttl") else 60.0,
+        seconds(c, "asked_at") or time.time(),
+    )
+
+
+def put_record(record: CommandRecord, out: pb.CommandRecord) -> None:
+    """Write what became of a command."""
+    put_command(record.command, out.command)
+    out.state = _STATE[record.state]  # type: ignore[assignment]
+    out.actor, out.peer = out.command.actor, out.command.peer
+    stamp(record.command.asked_at, out.queued_at)
+    stamp(record.resolved_at, out.resolved_at)
+    out.before.update(texts(record.before))
+    out.after.update(texts(record.after))
+    out.error = text(record.error)
+    if record.step is not None:
+        out.applied_at_step = u64(record.step)
+
+
+def get_record(r: pb.CommandRecord) -> CommandRecord | None:
+    """Read what became of a command; None for a kind or state of a later version."""
+    state = _STATE_BACK.get(r.state)
+    if state is None or r.command.kind not in _KIND_BACK or not r.command.command_id:
+        return None
+    return CommandRecord(
+        get_command(r.command),
+        state,
+        maybe(r, "applied_at_step"),
+        dict(r.before),
+        dict(r.after),
+        r.error,
+        seconds(r, "resolved_at"),
+    )
+
+
+# --- server ----------------------------------------------------------------------------------------------------------
+
+
+def server_info(info: ServerInfo, active: int, most: int) -> bytes:
+    """Answer of ``GetServerInfo``."""
+    out = pb.GetServerInfoResponse(
+        server_id=info.epoch,
+        version=info.version,
+        server_epoch=info.epoch,
+        capabilities=["watch", "history", "commands"],
+        max_message_bytes=16 << 20,
+        active_streams=active,
+        max_streams=most,
+        auth_required=True,
+    )
+    stamp(info.started_at, out.started_at)
+    stamp(time.time(), out.server_time)
+    return out.SerializeToString()
+
+
+def runs(found: Sequence[RunInfo]) -> bytes:
+    """Answer of ``ListRuns``."""
+    out = pb.ListRunsResponse()
+    for info in found:
+        common.put_run(info, out.runs.add())
+    return out.SerializeToString()
+
+
+def read_watch(data: bytes) -> Watch:
+    """Request of ``WatchRun``."""
+    r = _read(pb.WatchRunRequest, data)
+    fps = r.max_frames_per_second if r.include_images else 0.0
+    demand = Demand(fps, r.max_image_dimension or 512)
+    return Watch(r.run_id, None if r.from_now else r.after_seq, demand, r.watch_id)
+
+
+def seen(answer: Seen) -> bytes:
+    """Answer of ``WatchRun``."""
+    out = pb.WatchRunResponse(caught_up=answer.caught_up, resync=answer.resync)
+    for event in answer.events:
+        put_event(event, out.events.add())
+    for info in answer.runs:
+        common.put_run(info, out.runs.add())
+    _put_index(answer.series or (), out.series)
+    for event in answer.snapshot or ():
+        put_event(event, out.snapshot.add())
+    return out.SerializeToString()
+
+
+def read_adjust(data: bytes) -> tuple[str, Demand]:
+    """Request of ``AdjustWatch``."""
+    r = _read(pb.AdjustWatchRequest, data)
+    return r.watch_id, Demand(r.max_frames_per_second, r.max_image_dimension or 512)
+
+
+def adjusted(found: bool) -> bytes:
+    """Answer of ``AdjustWatch``."""
+    return pb.AdjustWatchResponse(found=found).SerializeToString()
+
+
+def read_history(data: bytes) -> History:
+    """Request of ``GetHistory``; raises InputError."""
+    r = _read(pb.GetHistoryRequest, data)
+    axis, kind = r.axis or "step", r.kind or "step"
+    if axis not in {"step", "epoch", "time"} or kind not in {"step", "epoch"}:
+        raise InputError(
+            f"axis {axis!r} and kind {kind!r}: expected step, epoch or time; step or epoch."
+        )
+    lo, hi = maybe(r, "lo"), maybe(r, "hi")
+    if axis == "step":
+        lo = maybe(r, "step_min") if lo is None else lo
+        hi = maybe(r, "step_max") if hi is None else hi
+    most = min(r.max_points or 1000, 100_000)
+    return History(r.run_id, tuple(r.tags), kind, axis, lo, hi, most, r.index_only, r.every_point)
+
+
+def _put_index(index: Iterable[SeriesInfo], out: Any) -> None:
+    for s in index:
+        out.add(
+            tag=text(s.name),
+            kind=s.kind,
+            point_count=u64(s.count),
+            last_step=u64(s.last_step),
+            last=s.last,
+        )
+
+
+def history(
+    index: Sequence[SeriesInfo] = (),
+    windows: Sequence[tuple[str, str, Window]] = (),
+    points: Sequence[tuple[str, NDArray[np.int64], NDArray[np.float64]]] = (),
+    *,
+    applied: int = 0,
+) -> bytes:
+    """Answer of ``GetHistory``."""
+    out = pb.GetHistoryResponse(applied_max_points=applied)
+    _put_index(index, out.series)
+    for name, kind, w in windows:
+        s = out.series.add(tag=text(name), kind=kind, point_count=u64(w.total), exact=w.exact)
+        s.x.extend(w.x.tolist())
+        s.y.extend(w.y.tolist())
+    for name, steps, values in points:
+        s = out.series.add(tag=text(name), point_count=len(steps), exact=True)
+        s.steps.extend(np.clip(steps, 0, None).tolist())
+        s.values.extend(values.tolist())
+    return out.SerializeToString()
+
+
+def read_send(data: bytes) -> Command:
+    """Request of ``SendCommand``; raises InputError."""
+    return get_command(_read(pb.SendCommandRequest, data).command)
+
+
+def sent(record: CommandRecord) -> bytes:
+    """Answer of ``SendCommand``."""
+    out = pb.SendCommandResponse()
+    put_record(record, out.record)
+    return out.SerializeToString()
+
+
+def read_list_commands(data: bytes) -> str:
+    """Request of ``ListCommands``: the run's id."""
+    return str(_read(pb.ListCommandsRequest, data).run_id)
+
+
+def commands(records: Sequence[CommandRecord]) -> bytes:
+    """Answer of ``ListCommands``."""
+    out = pb.ListCommandsResponse()
+    for record in records:
+        put_record(record, out.records.add())
+    return out.SerializeToString()
+
+
+# --- client ----------------------------------------------------------------------------------------------------------
+
+
+def read_server_info(data: bytes) -> ServerInfo:
+    """Answer of ``GetServerInfo``."""
+    r = _read(pb.GetServerInfoResponse, data)
+    return ServerInfo(r.version, r.server_epoch, seconds(r, "started_at") or 0.0)
+
+
+def read_runs(data: bytes) -> tuple[RunInfo, ...]:
+    """Answer of ``ListRuns``."""
+    found = _read(pb.ListRunsResponse, data).runs
+    return tuple(common.get_run(r, origin="remote") for r in found)
+
+
+def watch(wanted: Watch) -> bytes:
+    """Request of ``WatchRun``."""
+    return pb.WatchRunRequest(
+        run_id=text(wanted.run_id),
+        after_seq=u64(wanted.after_seq or 0),
+        from_now=wanted.after_seq is None,
+        include_images=wanted.demand.fps > 0,
+        max_image_dimension=u32(wanted.demand.pixels),
+        max_frames_per_second=wanted.demand.fps,
+        watch_id=wanted.watch_id,
+    ).SerializeToString()
+
+
+def read_seen(data: bytes) -> Seen:
+    """Answer of ``WatchRun``."""
+    r = _read(pb.WatchRunResponse, data)
+    return Seen(
+        _events(r.events),
+        tuple(common.get_run(info, origin="remote") for info in r.runs),
+        _get_index(r.series) if r.series else None,
+        _events(r.snapshot) if r.snapshot else None,
+        r.caught_up,
+        r.resync,
+    )
+
+
+def _get_index(series: Iterable[pb.Series]) -> tuple[SeriesInfo, ...]:
+    return tuple(
+        SeriesInfo(
+            s.tag, "epoch" if s.kind == "epoch" else "step", s.point_count, s.last_step, s.last
+        )
+        for s in series
+    )
+
+
+def adjust(watch_id: str, demand: Demand) -> bytes:
+    """Request of ``AdjustWatch``."""
+    return pb.AdjustWatchRequest(
+        watch_id=watch_id,
+        max_frames_per_second=demand.fps,
+        max_image_dimension=u32(demand.pixels),
+    ).SerializeToString()
+
+
+def ask_history(asked: History) -> bytes:
+    """Request of ``GetHistory``."""
+    out = pb.GetHistoryRequest(
+        run_id=text(asked.run_id),
+        tags=[text(t) for t in asked.tags],
+        max_points=u32(asked.max_points),
+        index_only=asked.index_only,
+        axis=asked.axis,
+        kind=asked.kind,
+        every_point=asked.every_point,
+    )
+    common.put_optional(out, lo=asked.lo, hi=asked.hi)
+    return out.SerializeToString()
+
+
+def read_index(data: bytes) -> tuple[SeriesInfo, ...]:
+    """Answer of ``GetHistory`` with ``index_only``."""
+    return _get_index(_read(pb.GetHistoryResponse, data).series)
+
+
+def read_window(data: bytes) -> Window:
+    """Answer of ``GetHistory`` for one series."""
+    found = _read(pb.GetHistoryResponse, data).series
+    if not found:
+        return Window(np.zeros(0), np.zeros(0, np.float32), 0, exact=True)
+    s = found[0]
+    return Window(np.array(s.x, np.float64), np.array(s.y, np.float32), s.point_count, s.exact)
+
+
+def read_points(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Answer of ``GetHistory`` with ``every_point`` for one series."""
+    found = _read(pb.GetHistoryResponse, data).series
+    if not found:
+        return np.zeros(0, np.int64), np.zeros(0)
+    return np.array(found[0].steps, np.int64), np.array(found[0].values, np.float64)
+
+
+def send(command: Command) -> bytes:
+    """Request of ``SendCommand``."""
+    out = pb.SendCommandRequest()
+    put_command(command, out.command)
+    return out.SerializeToString()
+
+
+def read_sent(data: bytes) -> CommandRecord | None:
+    """Answer of ``SendCommand``."""
+    return get_record(_read(pb.SendCommandResponse, data).record)
+
+
+def read_commands(data: bytes) -> tuple[CommandRecord, ...]:
+    """Answer of ``ListCommands``."""
+    found = map(get_record, _read(pb.ListCommandsResponse, data).records)
+    return tuple(r for r in found if r is not None)

@@ -1,0 +1,106 @@
+"""``grpc.health.v1`` by hand: the ready-made package needs a protobuf that half of the world does not have yet."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from nbmonitor.rpc.limits import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVICE = "grpc.health.v1.Health"
+SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
+
+
+def _classes() -> tuple[Any, Any]:
+    """Request and response classes, from a pool of their own: the user may have the real package imported."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name="nbmonitor/health.proto", package="grpc.health.v1", syntax="proto3"
+    )
+    field = descriptor_pb2.FieldDescriptorProto
+    asked = file.message_type.add(name="HealthCheckRequest")
+    asked.field.add(name="service", number=1, type=field.TYPE_STRING, label=field.LABEL_OPTIONAL)
+    told = file.message_type.add(name="HealthCheckResponse")
+    states = told.enum_type.add(name="ServingStatus")
+    for number, name in enumerate(("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")):
+        states.value.add(name=name, number=number)
+    told.field.add(
+        name="status",
+        number=1,
+        type=field.TYPE_ENUM,
+        label=field.LABEL_OPTIONAL,
+        type_name=".grpc.health.v1.HealthCheckResponse.ServingStatus",
+    )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    find = pool.FindMessageTypeByName
+    return (
+        message_factory.GetMessageClass(find("grpc.health.v1.HealthCheckRequest")),
+        message_factory.GetMessageClass(find("grpc.health.v1.HealthCheckResponse")),
+    )
+
+
+Request, Response = _classes()
+
+
+class Health:
+    """Answers ``Check`` and ``Watch`` for the whole server ("") and its services, without any detail."""
+
+    def __init__(self, services: tuple[str, ...]) -> None:
+        self._services = {"", *services}
+        self._serving = False
+        self._changed = threading.Condition()
+
+    def set(self, serving: bool) -> None:
+        """Tell everyone who watches."""
+        with self._changed:
+            self._serving = serving
+            self._changed.notify_all()
+
+    def check(self, request: Any, _context: grpc.ServicerContext) -> Any:
+        """State of a service; NOT_FOUND for one that is not ours."""
+        if request.service not in self._services:
+            raise Refused(grpc.StatusCode.NOT_FOUND, "there is no such service here")
+        return Response(status=SERVING if self._serving else NOT_SERVING)
+
+    def watch(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        """State of a service now and at every change."""
+        over = False
+
+        def leave() -> None:
+            nonlocal over
+            with self._changed:
+                over = True
+                self._changed.notify_all()
+
+        if not context.add_callback(leave):
+            return
+        known = request.service in self._services
+        last = None
+        while not over:
+            now = (SERVING if self._serving else NOT_SERVING) if known else SERVICE_UNKNOWN
+            if now != last:
+                last = now
+                yield Response(status=now)
+            with self._changed:
+                if not over and (not known or self._serving == (last == SERVING)):
+                    self._changed.wait()
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """For ``grpc.server``."""
+        kinds = {
+            "request_deserializer": Request.FromString,
+            "response_serializer": Response.SerializeToString,
+        }
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "Check": grpc.unary_unary_rpc_method_handler(self.check, **kinds),
+                "Watch": grpc.unary_stream_rpc_method_handler(self.watch, **kinds),
+            },
+        )

@@ -1,0 +1,257 @@
+"""The trainers' side of the server: streams of our own trainers, and of clients of the published contract.
+
+Every problem with a frame is told in the stream, which goes on; a stream that ends without a word is not the end of
+its run.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import grpc
+
+from nbmonitor.errors import InputError, UnknownRunError
+from nbmonitor.events import Gap, RunInfo, new_id
+from nbmonitor.rpc.codec import trainer as wire
+from nbmonitor.rpc.contract import ContractTrainer
+from nbmonitor.rpc.limits import Refused
+from nbmonitor.rpc.outgoing import Outgoing
+from nbmonitor.rpc.trainers import OwnTrainer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nbmonitor.broker import Broker
+    from nbmonitor.events import Demand
+    from nbmonitor.rpc.auth import Auth
+    from nbmonitor.rpc.threads import Pool
+
+POLL = 0.1  # seconds between two looks at what viewers want
+
+_log = logging.getLogger("nbmonitor")
+
+
+class Link:
+    """One stream: whom it speaks for, and the way back."""
+
+    def __init__(self, *, holder: bool, peer: str) -> None:
+        self.out = Outgoing()
+        self.holder = holder
+        self.peer = peer
+        self.own: OwnTrainer | None = None
+        self.bound: dict[str, ContractTrainer] = {}
+
+
+class Ingest:
+    """Handlers of ``StreamMetrics`` and ``RegisterTrainingSession``.
+
+    Parameters
+    ----------
+    broker
+        Takes what trainers say.
+    auth
+        Tells token holders from others: their runs are out of the others' reach.
+    pool
+        Lends the threads that read streams.
+    epoch
+        Name of this life of the server.
+    strict
+        Refuse frames of a session that never registered, instead of opening a run for it.
+    """
+
+    def __init__(
+        self, broker: Broker, auth: Auth, pool: Pool, epoch: str, *, strict: bool = False
+    ) -> None:
+        self._broker = broker
+        self._auth = auth
+        self._pool = pool
+        self._epoch = epoch
+        self._strict = strict
+        self._lock = threading.Lock()
+        self._own: dict[str, OwnTrainer] = {}
+        self._sessions: dict[tuple[bool, str], ContractTrainer] = {}
+        self._links: set[Link] = set()
+        self._closed = False
+
+    # --- the two RPCs ------------------------------------------------------------------------------------------------
+
+    def register(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        """``RegisterTrainingSession``."""
+        try:
+            session = wire.read_session(data)
+        except InputError as error:
+            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
+        if session.ours:  # its stream begins with a Hello, which opens the run
+            return wire.session_response(session.session_id, "welcome", self._welcome(0))
+        holder = self._auth.holds_token(context.invocation_metadata())
+        trainer = self._open(session.session_id, session.info, holder=holder)
+        return wire.session_response(
+            session.session_id, f"registered as run {trainer.run_id}", None
+        )
+
+    def stream(
+        self, requests: Iterator[wire.Frame], context: grpc.ServicerContext
+    ) -> Iterator[bytes]:
+        """``StreamMetrics``: frames are read in another thread, so that answers nobody reads stop no metric."""
+        link = Link(
+            holder=self._auth.holds_token(context.invocation_metadata()), peer=context.peer()
+        )
+        if not context.add_callback(link.out.close):
+            return
+        with self._lock:
+            self._links.add(link)
+        self._pool.submit(self._read, requests, link)
+        told: Demand | None = None
+        while (answers := link.out.take(POLL)) is not None:
+            yield from answers
+            if link.own is not None:
+                self._broker.check()
+                demand = self._broker.demand(link.own.run_id)
+                if demand != told:
+                    told = demand
+                    yield wire.flow(link.own.run_id, demand)
+
+    def close(self, reason: str) -> None:
+        """Say goodbye to our own trainers and end every stream."""
+        with self._lock:
+            self._closed = True
+            links = list(self._links)
+        for link in links:
+            if link.own is not None:
+                link.out.put(wire.goodbye(link.own.run_id, reason))
+            link.out.close()
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def _read(self, requests: Iterator[wire.Frame], link: Link) -> None:
+        try:
+            for frame in requests:
+                try:
+                    self._take(frame, link)
+                except Exception as error:
+                    # One frame must not take the stream down with it, nor tell a stranger what is inside.
+                    _log.error("error while taking a frame of %r", frame.session_id, exc_info=error)
+                    text = "an error inside the monitor; its log has the details"
+                    link.out.put(wire.fault(frame.session_id, wire.INTERNAL_ERROR, text))
+        except (
+            Exception
+        ) as error:  # torn or cancelled: gRPC's iterator raises RpcError without further detail
+            _log.debug("stream of %s torn: %r", link.peer, error)
+        finally:
+            with self._lock:
+                self._links.discard(link)
+            for trainer in (link.own, *link.bound.values()):
+                if trainer is not None and not self._closed:
+                    trainer.leave(link.out)
+            link.out.close()
+
+    def _take(self, frame: wire.Frame, link: Link) -> None:
+        if link.own is not None:
+            self._numbered(frame, link.own, link.out)
+        elif frame.hello is not None:
+            self._hello(frame, frame.hello, link)
+        elif frame.kind == "garbage" or frame.crc is False:
+            code = wire.CRC_MISMATCH if frame.crc is False else wire.INVALID_DATA
+            link.out.put(wire.fault(frame.session_id, code, frame.fault or "the checksum is wrong"))
+        else:
+            trainer = link.bound.get(frame.session_id) or self._bind(frame.session_id, link)
+            if trainer is not None:
+                trainer.take(frame, link.out)
+
+    # --- our own trainers --------------------------------------------------------------------------------------------
+
+    def _welcome(self, watermark: int) -> wire.Welcome:
+        return wire.Welcome(watermark, self._epoch, self._broker.store.volatile)
+
+    def _hello(self, frame: wire.Frame, hello: wire.Hello, link: Link) -> None:
+        run_id, out = hello.info.run_id, link.out
+        if not frame.crc or not run_id:
+            code = wire.INVALID_DATA if frame.crc else wire.CRC_MISMATCH
+            out.put(wire.fault(run_id, code, "a Hello needs a checksum and a run_id"))
+            out.close()
+            return
+        with self._lock:
+            trainer = self._own.get(run_id)
+            if trainer is None:
+                if _known(self._broker, run_id):
+                    taken = True
+                else:
+                    taken = False
+                    trainer = OwnTrainer(self._broker, run_id, hello.secret)
+                    self._own[run_id] = trainer
+            else:
+                taken = not hmac.compare_digest(trainer.secret.encode(), hello.secret.encode())
+        if taken or trainer is None:
+            text = f"run {run_id} belongs to another trainer; give the run another name"
+            out.put(wire.fault(run_id, wire.ALREADY_EXISTS, text))
+            out.close()
+            return
+        link.own = trainer
+        trainer.enter(hello.info, out)
+        mark = trainer.begin(frame, hello.first_unacked)
+        out.put(wire.welcome(run_id, self._welcome(mark)))
+        trainer.send_waiting()
+
+    def _numbered(self, frame: wire.Frame, trainer: OwnTrainer, out: Outgoing) -> None:
+        mark = trainer.mark(frame)
+        if not frame.crc or frame.kind == "garbage":
+            trainer.complain(
+                out, wire.CRC_MISMATCH, frame.fault or "the checksum is missing or wrong", mark
+            )
+            return
+        if frame.seq:
+            if frame.seq <= mark:
+                out.acknowledge_to(trainer.run_id, mark)
+                return
+            first = frame.seq
+            if frame.kind == "gap" and frame.payloads and isinstance(frame.payloads[0], Gap):
+                first = frame.payloads[0].first_seq or frame.seq
+            if first > mark + 1:
+                text = f"number {mark + 1} was expected and {frame.seq} came"
+                trainer.complain(out, wire.DATA_LOSS, text, mark)
+                return
+        trainer.take(frame, out)
+        if frame.seq:
+            trainer.advance(frame)
+            out.acknowledge_to(trainer.run_id, frame.seq)
+
+    # --- clients of the contract -------------------------------------------------------------------------------------
+
+    def _open(self, session_id: str, info: RunInfo, *, holder: bool) -> ContractTrainer:
+        trainer = ContractTrainer(self._broker, session_id, replace(info, run_id=new_id()))
+        with self._lock:
+            old = self._sessions.get((holder, session_id))
+            self._sessions[holder, session_id] = trainer
+        if old is not None:
+            old.supersede(trainer.run_id)
+        return trainer
+
+    def _bind(self, session_id: str, link: Link) -> ContractTrainer | None:
+        """The run that a session's frames on this stream belong to, from now on."""
+        with self._lock:
+            trainer = self._sessions.get((link.holder, session_id))
+        if trainer is None and self._strict:
+            text = f"session {session_id!r} is not registered: call RegisterTrainingSession first"
+            link.out.put(wire.fault(session_id, wire.INVALID_SESSION, text))
+            return None
+        if trainer is None or trainer.streaming:
+            info = RunInfo(
+                "", session_id or "unregistered", session_id=session_id, origin="process"
+            )
+            trainer = self._open(session_id, info, holder=link.holder)
+        link.bound[session_id] = trainer
+        trainer.enter(link.out)
+        trainer.send_waiting()
+        return trainer
+
+
+def _known(broker: Broker, run_id: str) -> bool:
+    try:
+        broker.run(run_id)
+    except UnknownRunError:
+        return False
+    return True

@@ -1,0 +1,237 @@
+"""The viewers' side of the server: runs, watches, history, commands."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from nbmonitor._version import __version__
+from nbmonitor.errors import InputError, NbMonitorError, UnknownRunError
+from nbmonitor.rpc import codec
+from nbmonitor.rpc.codec import viewer as wire
+from nbmonitor.rpc.limits import TRAINERS, VIEWERS, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from nbmonitor.broker import Broker
+    from nbmonitor.events import Event, RunInfo
+    from nbmonitor.interfaces import SeriesInfo
+    from nbmonitor.rpc.limits import Gate
+    from nbmonitor.subscription import Subscription
+
+TICK = (
+    0.5  # seconds: a watch says something at least that often, so that silence means a broken link
+)
+FRAMES = 60.0  # answers a second of one watch, at most
+SPARSE = 200  # events of a first picture
+REFRESH = 0.25  # seconds between two descriptions of a run, or two indexes of its series
+
+_LATER = {
+    "UpdateRun": "runs cannot be renamed or annotated through this server yet",
+    "ReplayRun": "recorded runs cannot be replayed through this server yet",
+    "GetBatch": "this server keeps the newest batch of a run alone; WatchRun brings it",
+    "ListCheckpoints": "this server keeps no list of checkpoints yet",
+    "DownloadCheckpoint": "checkpoints cannot be fetched through this server yet",
+    "UploadCheckpoint": "checkpoints cannot be handed to this server yet",
+    "ListAuditEvents": "this server keeps no audit log yet; ListCommands tells what was asked",
+    "SetNote": "notes cannot be kept by this server yet",
+    "SetSampleFlags": "samples cannot be flagged through this server yet",
+}
+
+
+class Monitor:
+    """Handlers of the monitor service.
+
+    Parameters
+    ----------
+    broker
+        What is looked at.
+    epoch
+        Name of this life of the server.
+    gate
+        Counts the calls in progress.
+    """
+
+    def __init__(self, broker: Broker, epoch: str, gate: Gate) -> None:
+        self._broker = broker
+        self._gate = gate
+        self._info = wire.ServerInfo(__version__, epoch, time.time())
+        self._lock = threading.Lock()
+        self._watches: dict[str, Subscription] = {}
+        self._boxes: set[Subscription] = set()
+
+    def handlers(self) -> dict[str, Any]:
+        """Every RPC of the service, by name."""
+        unary: dict[str, Callable[[bytes, Any], bytes]] = {
+            "GetServerInfo": self._server_info,
+            "ListRuns": self._list_runs,
+            "AdjustWatch": self._adjust,
+            "GetHistory": self._history,
+            "SendCommand": self._send,
+            "ListCommands": self._list_commands,
+        }
+        out: dict[str, Any] = {
+            name: grpc.unary_unary_rpc_method_handler(_judged(inner))
+            for name, inner in unary.items()
+        }
+        out["WatchRun"] = grpc.unary_stream_rpc_method_handler(self._watch)
+        for name, streams in codec.methods(codec.MONITOR).items():
+            if name not in out:
+                out[name] = self.later(name, streams=streams)
+        return out
+
+    def later(self, name: str, *, streams: tuple[bool, bool]) -> Any:
+        """Handler of an RPC that is declared and not built: UNIMPLEMENTED, with a sentence."""
+        text = _LATER[name]
+
+        def refuse(_request: Any, _context: grpc.ServicerContext) -> bytes:
+            raise Refused(grpc.StatusCode.UNIMPLEMENTED, text)
+
+        def refuse_stream(_request: Any, _context: grpc.ServicerContext) -> Iterator[bytes]:
+            raise Refused(grpc.StatusCode.UNIMPLEMENTED, text)
+            yield b""
+
+        asks, answers = streams
+        if asks:
+            return grpc.stream_unary_rpc_method_handler(refuse)
+        if answers:
+            return grpc.unary_stream_rpc_method_handler(refuse_stream)
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+    def close(self) -> None:
+        """End every watch."""
+        with self._lock:
+            boxes = list(self._boxes)
+        for box in boxes:
+            box.close()
+
+    # --- unary -------------------------------------------------------------------------------------------------------
+
+    def _server_info(self, _data: bytes, _context: grpc.ServicerContext) -> bytes:
+        active = self._gate.active
+        return wire.server_info(
+            self._info, active["viewers"] + active["trainers"], VIEWERS + TRAINERS
+        )
+
+    def _list_runs(self, _data: bytes, _context: grpc.ServicerContext) -> bytes:
+        return wire.runs(self._broker.runs())
+
+    def _adjust(self, data: bytes, _context: grpc.ServicerContext) -> bytes:
+        watch_id, demand = wire.read_adjust(data)
+        box = self._watches.get(watch_id)
+        if box is not None:
+            box.demand = demand
+        return wire.adjusted(box is not None)
+
+    def _history(self, data: bytes, _context: grpc.ServicerContext) -> bytes:
+        asked = wire.read_history(data)
+        self._broker.run(asked.run_id)  # unknown: NOT_FOUND, rather than an empty answer
+        if asked.index_only:
+            return wire.history(index=self._broker.series(asked.run_id))
+        if asked.every_point:
+            points = [(t, *self._broker.history(asked.run_id, t)) for t in asked.tags]
+            return wire.history(points=points)
+        windows = [
+            (
+                tag,
+                asked.kind,
+                self._broker.window(
+                    asked.run_id,
+                    tag,
+                    asked.kind,
+                    axis=asked.axis,
+                    lo=asked.lo,
+                    hi=asked.hi,
+                    max_points=asked.max_points,
+                ),
+            )
+            for tag in asked.tags
+        ]
+        return wire.history(windows=windows, applied=asked.max_points)
+
+    def _send(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        command = wire.read_send(data)
+        peer = context.peer()
+        # "you" is whoever looks, which is somebody else in every other notebook.
+        actor = "another viewer" if command.actor in {"", "you"} else command.actor
+        return wire.sent(self._broker.send(replace(command, actor=actor, peer=peer)))
+
+    def _list_commands(self, data: bytes, _context: grpc.ServicerContext) -> bytes:
+        return wire.commands(self._broker.commands(wire.read_list_commands(data)))
+
+    # --- watches -----------------------------------------------------------------------------------------------------
+
+    def _watch(self, data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        try:
+            wanted = wire.read_watch(data)
+            box = self._broker.subscribe(wanted.run_id or None, after_seq=wanted.after_seq)
+        except NbMonitorError as error:
+            raise _refusal(error) from error
+        box.demand = wanted.demand
+        with self._lock:
+            self._boxes.add(box)
+            if wanted.watch_id:
+                self._watches[wanted.watch_id] = box
+        try:
+            if context.add_callback(box.close):
+                yield from self._look(wanted.run_id, box)
+        finally:
+            box.close()
+            with self._lock:
+                self._boxes.discard(box)
+                if self._watches.get(wanted.watch_id) is box:
+                    del self._watches[wanted.watch_id]
+
+    def _look(self, run_id: str, box: Subscription) -> Iterator[bytes]:
+        runs: tuple[RunInfo, ...] = ()
+        series: tuple[SeriesInfo, ...] = ()
+        refreshed, first = 0.0, True
+        while not box.closed:
+            started = time.monotonic()
+            mail = box.drain()
+            fresh: dict[str, Any] = {}
+            if first or mail.resync or started - refreshed >= REFRESH:
+                refreshed = started
+                now = (self._broker.run(run_id),) if run_id else tuple(self._broker.runs())
+                if now != runs:
+                    runs = fresh["runs"] = now
+                if run_id and (index := tuple(self._broker.series(run_id))) != series:
+                    series = fresh["series"] = index
+            if run_id and (first or mail.resync):
+                fresh["snapshot"] = self._first_picture(run_id)
+            answer = wire.Seen(
+                tuple(mail.events), caught_up=first, resync=mail.resync and not first, **fresh
+            )
+            first = False
+            yield wire.seen(answer)
+            # No faster than a screen, and an answer at least every TICK.
+            time.sleep(max(1.0 / FRAMES - (time.monotonic() - started), 0.0))
+            box.wait(TICK)
+
+    def _first_picture(self, run_id: str) -> tuple[Event, ...]:
+        sparse = self._broker.events(run_id, limit=SPARSE)
+        return tuple(sorted((*sparse, *self._broker.latest(run_id)), key=lambda e: e.seq))
+
+
+def _judged(inner: Callable[[bytes, Any], bytes]) -> Callable[[bytes, Any], bytes]:
+    def call(data: bytes, context: grpc.ServicerContext) -> bytes:
+        try:
+            return inner(data, context)
+        except NbMonitorError as error:
+            raise _refusal(error) from error
+
+    return call
+
+
+def _refusal(error: NbMonitorError) -> Refused:
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    if isinstance(error, UnknownRunError):
+        code = grpc.StatusCode.NOT_FOUND
+    elif isinstance(error, InputError):
+        code = grpc.StatusCode.INVALID_ARGUMENT
+    return Refused(code, str(error))

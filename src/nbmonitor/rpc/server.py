@@ -1,0 +1,183 @@
+"""The server: both service paths of the trainers, the viewers' service and health, on one port of this machine."""
+
+from __future__ import annotations
+
+import atexit
+import ipaddress
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from nbmonitor.errors import ServerError
+from nbmonitor.events import new_id
+from nbmonitor.rpc import codec, threads
+from nbmonitor.rpc.auth import Auth, new_token
+from nbmonitor.rpc.codec import trainer as wire
+from nbmonitor.rpc.health import SERVICE as HEALTH
+from nbmonitor.rpc.health import Health
+from nbmonitor.rpc.ingest import Ingest
+from nbmonitor.rpc.limits import THREADS, Gate
+from nbmonitor.rpc.monitor import Monitor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbmonitor.broker import Broker
+
+OPTIONS = (
+    ("grpc.so_reuseport", 0),  # else a second server takes the same port, silently
+    ("grpc.max_receive_message_length", wire.RECEIVE_BYTES),
+    ("grpc.max_send_message_length", -1),
+    # Clients may ping every 5 s without data. The name with "recv" in it, as the C header has it, does nothing.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 4_000),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+class Server:
+    """Exposes a broker over gRPC.
+
+    Parameters
+    ----------
+    broker
+        What trainers report to and viewers read from.
+    host
+        A loopback address or ``localhost``.
+    port
+        0 takes a free one.
+    token
+        Of 32 bytes or more in printable ASCII; a random one by default.
+    strict
+        Refuse data of sessions that never registered.
+    caps
+        Calls at a time by kind; see :class:`nbmonitor.rpc.limits.Gate`.
+
+    Raises
+    ------
+    ServerError
+        From the constructor when ``host`` is not of this machine, from :meth:`start` when the port is in use.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        token: str | None = None,
+        strict: bool = False,
+        caps: dict[str, int] | None = None,
+    ) -> None:
+        if not _loopback(host):
+            msg = (
+                f"The server was told to listen on {host!r}, which others can reach. Expected a loopback address "
+                "(127.0.0.1): keep it there and tunnel with `ssh -L PORT:127.0.0.1:PORT THIS_MACHINE` from the other one."
+            )
+            raise ServerError(msg)
+        self.forked = False
+        self.host = host
+        self.port = port
+        self.token = token or new_token()
+        self._pool = threads.Pool(THREADS, "nbmonitor-grpc")
+        auth = Auth(self.token)
+        self.epoch = new_id("s")
+        self._gate = Gate(auth, caps)
+        self._health = Health((codec.INGEST, codec.CONTRACT, codec.MONITOR))
+        self._ingest = Ingest(broker, auth, self._pool, self.epoch, strict=strict)
+        self._monitor = Monitor(broker, self.epoch, self._gate)
+        self._grpc: grpc.Server | None = None
+        self._closing = threading.Lock()
+        self._leave: Callable[[], None] | None = None
+        threads.guard(self)
+
+    @property
+    def address(self) -> str:
+        """``host:port``."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def start(self) -> Server:
+        """Listen. Raises :class:`~nbmonitor.errors.ServerError` when the port is in use."""
+        server = grpc.server(self._pool, interceptors=(self._gate,), options=OPTIONS)
+        server.add_generic_rpc_handlers((*self._handlers(), self._health.handler()))
+        try:
+            port = server.add_insecure_port(self.address)
+        except RuntimeError as error:
+            server.stop(None)
+            msg = (
+                f"Port {self.port} of {self.host} is in use (or may not be opened). Expected a free one: take another "
+                f"with `%config NBMonitor.port = 0` or NBMONITOR_PORT=0 (0 takes any that is free), or stop what "
+                f"listens there (`ss -ltnp 'sport = :{self.port}'` names it)."
+            )
+            raise ServerError(msg) from error
+        self.port = port
+        server.start()
+        self._grpc = server
+        self._health.set(serving=True)
+        me = weakref.ref(self)
+
+        def leave() -> None:
+            server = me()
+            if server is not None:
+                server.close(0.0)
+
+        self._leave = leave
+        atexit.register(leave)
+        return self
+
+    def close(self, grace: float = 1.0) -> None:
+        """Say goodbye, wait at most ``grace`` seconds for calls in progress, stop. Idempotent; never hangs."""
+        with self._closing:
+            server, self._grpc = self._grpc, None
+        if server is None or self.forked:
+            return
+        if self._leave is not None:
+            atexit.unregister(self._leave)
+        self._health.set(serving=False)
+        self._ingest.close("the server stops")
+        self._monitor.close()
+        server.stop(grace).wait(grace + 1.0)
+        self._pool.shutdown()
+
+    def _handlers(self) -> list[grpc.GenericRpcHandler]:
+        trainer = {
+            "RegisterTrainingSession": _bytes(self._ingest.register),
+            "StreamMetrics": grpc.stream_stream_rpc_method_handler(
+                self._ingest.stream, request_deserializer=wire.read_request
+            ),
+        }
+        upload = {
+            "UploadCheckpoint": self._monitor.later("UploadCheckpoint", streams=(True, False))
+        }
+        return [
+            grpc.method_handlers_generic_handler(codec.CONTRACT, trainer),
+            grpc.method_handlers_generic_handler(codec.INGEST, trainer | upload),
+            grpc.method_handlers_generic_handler(codec.MONITOR, self._monitor.handlers()),
+        ]
+
+    def serves(self) -> dict[str, Any]:
+        """Every RPC that is served, as path → handler: for the test that holds it against the descriptors."""
+        out: dict[str, Any] = {}
+        for handler in (*self._handlers(), self._health.handler()):
+            out |= handler._method_handlers  # type: ignore[attr-defined]
+        return out
+
+
+def _bytes(behaviour: Callable[..., bytes]) -> Any:
+    return grpc.unary_unary_rpc_method_handler(behaviour)
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+__all__ = ["HEALTH", "Server"]
