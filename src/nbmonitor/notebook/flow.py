@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CAP = 60.0  # messages a second
+START = 30.0  # what a page gets until its acks tell
 FLOOR = 2.0  # a slow page is not slowed further than this
 BYTES = 16e6  # a second
 SILENT = 3.0  # seconds without an ack after which a page no longer sets the pace
 DEAD = 10.0  # seconds after which it is taken for gone
 MUTE = 600.0  # the same for a page whose only road is the comm, which a running cell holds up
+PILING = 0.12  # seconds beyond the shortest way seen after which frames are taken to pile up
+CLEAR = 0.06  # seconds beyond it within which there is room for more
+KEPT = 1024  # frames whose time of sending is known
 LATE = 0.05  # seconds behind the schedule after which the schedule starts anew
 
 
@@ -31,10 +35,12 @@ class Pace:
     visible: bool = True
     menu: float = CAP  # the most image frames a second that a person asked for
     mute: bool = False
-    rate: float = CAP
+    rate: float = START
+    piled: bool = False  # whether frames ever piled up there
     acked: int = 0
     acked_at: float = 0.0
     owing: float | None = None  # when the oldest frame that it has not acked was sent
+    shortest: float = float("inf")  # seconds from a send to its ack, the least seen lately
 
 
 class Flow:
@@ -51,6 +57,7 @@ class Flow:
         self._pages: dict[str, Pace] = {}
         self._n = 0
         self._next = 0.0
+        self._sent = [0.0] * KEPT  # when frame n was sent, at n % KEPT
 
     # --- what pages say ----------------------------------------------------------------------------------------------
 
@@ -60,8 +67,8 @@ class Flow:
         """A page is there; ``mute``: it speaks over the comm alone."""
         now = self._clock()
         known = self._pages.get(client)
-        rate = known.rate if known is not None else CAP
-        self._pages[client] = Pace(now, visible, menu, mute, rate, self._n, now)
+        rate = known.rate if known is not None else START
+        self._pages[client] = Pace(now, visible, menu, mute, rate, acked=self._n, acked_at=now)
 
     def heard(self, client: str, *, mute: bool | None = None) -> bool:
         """A page said something; False when it is not known (any more)."""
@@ -83,12 +90,14 @@ class Flow:
         if not page.acked < n <= self._n:
             return
         taken = (n - page.acked) / max(now - page.acked_at, 0.05)
-        in_flight = self._n - n
-        # A fifth of a second's frames are in flight between two acks anyway; more means that they pile up.
-        if in_flight > max(3.0, 0.25 * page.rate):
-            page.rate = max(FLOOR, min(page.rate, 1.05 * taken) * 0.9)
-        else:
-            page.rate = min(CAP, page.rate * 1.08 + 0.5)
+        # How long the frame was under way tells a pile from a long road: only what is added to the road counts.
+        way = now - self._sent[n % KEPT] if self._n - n < KEPT else float("inf")
+        page.shortest = min(way, page.shortest + 0.002)
+        if way - page.shortest > PILING:
+            page.rate = max(FLOOR, min(page.rate, taken) * 0.85)
+            page.piled = True
+        elif way - page.shortest < CLEAR:
+            page.rate = min(CAP, page.rate * (1.06 if page.piled else 1.15) + 0.3)
         page.acked, page.acked_at = n, now
         page.owing = None if n == self._n else now
 
@@ -166,5 +175,6 @@ class Flow:
                 if page.acked == self._n:  # it was idle: that time says nothing about its pace
                     page.acked_at = now
         self._n = n
+        self._sent[n % KEPT] = now
         gap = max(1.0 / max(self.rate, 1.0), nbytes / BYTES)
         self._next = (now if now - self._next > LATE else self._next) + gap
