@@ -1,0 +1,170 @@
+"""From what a person logs to what can be kept: names made safe, numbers read at the call.
+
+Torch is duck-typed, never imported. A CPU tensor is read by ``.item()`` at the call (``float(t)`` warns on
+``requires_grad``, a bare ``detach()`` is a view that a later in-place change would reach); a tensor on a device is
+cloned there, without a synchronisation, and read by the outbox's worker.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nbmonitor.errors import InputError
+from nbmonitor.events import EPOCH_SERIES
+
+if TYPE_CHECKING:
+    from nbmonitor.training.notices import Notices
+
+MAX_NAME = 200  # characters
+MAX_NAMES = 100_000  # distinct series of a run
+MAX_STEP = 2**53  # beyond it float64, the x axis, can no longer tell two steps apart
+
+
+def clean(name: object) -> str:
+    r"""A name that can be stored, sent and shown: at most 200 characters, none of them a control character.
+
+    >>> clean("a\x1b[31m"), clean("\ud800x"), clean("  ")
+    ('a\\x1b[31m', '\\ud800x', '(no name)')
+    """
+    text = name if isinstance(name, str) else str(name)
+    text = text[: MAX_NAME + 1]
+    if not text.isprintable():
+        text = "".join(c if _showable(c) else ascii(c)[1:-1] for c in text)
+    text = text.strip() or "(no name)"
+    if text == EPOCH_SERIES:
+        text = (
+            f"user/{text}"  # ours maps steps to epochs: a stray value would bend every epoch axis
+        )
+    return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…"
+
+
+def _showable(char: str) -> bool:
+    return char.isprintable() or char == "\u200d"  # the joiner within an emoji
+
+
+def number(value: Any) -> Any:
+    """A number to keep for ``value``: float, int, bool, or a device tensor's clone, for :func:`read` to finish.
+
+    Raises
+    ------
+    InputError
+        When ``value`` is not one real number.
+    """
+    kind = type(value)
+    if kind is float or kind is int or kind is bool:
+        return value
+    if isinstance(value, str | bytes) or value is None:
+        raise InputError(f"{_short(value)} is not a number")
+    if hasattr(value, "is_cpu") and hasattr(value, "detach"):  # torch
+        if value.numel() != 1:
+            raise InputError(_several(tuple(value.shape)))
+        if not value.is_cpu:
+            return value.detach().clone()
+        value = value.item()
+    elif hasattr(value, "shape") and hasattr(value, "item"):  # numpy, jax, ...
+        if math.prod(value.shape) != 1:
+            raise InputError(_several(tuple(value.shape)))
+        value = value.item()
+    if isinstance(value, int | float):
+        return float(value) if isinstance(value, float) else value
+    if hasattr(value, "__float__") and not isinstance(value, complex):
+        return float(value)
+    raise InputError(f"a {type(value).__name__} is not a real number")
+
+
+def read(value: Any) -> float:
+    """Finish on the worker: a float, whatever :func:`number` let through. Integers beyond float64 become infinite."""
+    try:
+        return float(value.item() if hasattr(value, "item") else value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+    except Exception:  # a device that failed in the meantime: a gap in the curve, visibly
+        return math.nan
+
+
+def numbers(values: Mapping[Any, Any], notices: Notices) -> dict[str, Any]:
+    """Flatten a mapping by "/" and read its numbers; what is none is left out, with a warning."""
+    out: dict[str, Any] = {}
+    _collect("", values, out, notices, 0)
+    return out
+
+
+def _collect(
+    prefix: str, values: Mapping[Any, Any], out: dict[str, Any], notices: Notices, depth: int
+) -> None:
+    for key, value in values.items():
+        try:
+            name = f"{prefix}{key}"
+            kind = type(value)
+            if kind is float or kind is int:
+                out[name] = value
+            elif isinstance(value, Mapping):
+                if depth > 20:  # a mapping that holds itself
+                    raise InputError("is nested more than 20 levels deep")
+                _collect(f"{name}/", value, out, notices, depth + 1)
+            else:
+                out[name] = number(value)
+        except Exception as error:
+            notices.warn(
+                f"value:{type(value).__name__}",
+                f"run.log left out {clean(f'{prefix}{_safe(key)}')!r}: {error}. Log single numbers (a float, an int, a "
+                "tensor or array of one element), for a mean `.mean()`; text belongs in `init(config=...)`. Other "
+                "values of this type are left out without a further warning.",
+            )
+
+
+def step_number(step: Any) -> int | None:
+    """A step that can be kept, or None: a whole number from 0 to 2**53."""
+    try:
+        if isinstance(step, bool) or isinstance(step, float):
+            return None
+        whole = step.__index__()
+    except Exception:  # not an integer of any kind
+        return None
+    return whole if 0 <= whole <= MAX_STEP else None
+
+
+def array(value: Any) -> Any:
+    """A snapshot of a tensor, array or list: a NumPy array of its own memory, or a clone on its device."""
+    if hasattr(value, "is_cpu") and hasattr(value, "detach"):
+        value = value.detach()
+        if not value.is_cpu:
+            return value.clone()
+        return np.array(host(value))
+    return np.array(value)
+
+
+def host(value: Any) -> Any:
+    """A NumPy view of a tensor (a copy where NumPy lacks its dtype or memory), or ``value`` as an array."""
+    if not hasattr(value, "detach"):
+        return np.asarray(value)
+    value = value.detach()
+    if not value.is_cpu:
+        value = value.cpu()
+    if str(value.dtype) == "torch.bfloat16" or "float8" in str(value.dtype):  # NumPy has none
+        value = value.float()
+    return (
+        value.resolve_conj().resolve_neg().numpy()
+        if hasattr(value, "resolve_conj")
+        else value.numpy()
+    )
+
+
+def _several(shape: tuple[int, ...]) -> str:
+    return f"it has {math.prod(shape)} elements (shape {shape})"
+
+
+def _short(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _safe(key: object) -> str:
+    try:
+        return str(key)
+    except Exception:  # an object whose own __str__ fails
+        return f"<{type(key).__name__}>"

@@ -1,0 +1,271 @@
+"""Pictures of a batch: told apart and copied on the training thread, turned into one mosaic JPEG on the worker.
+
+What is accepted: (N, C, H, W) or (N, H, W, C) with 1, 3 or 4 channels, (N, H, W), a list of pictures (PIL, arrays,
+tensors), or a single picture. Where both the second and the last axis could be channels the second is taken. A 3-D array is
+N grey pictures, unless its last axis is 3 or 4 long: then it is one (H, W, C) picture. Alpha is laid over white.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from nbmonitor.errors import InputError
+from nbmonitor.events import Mosaic
+from nbmonitor.training.capture import host
+
+try:
+    import simplejpeg
+except ImportError:  # no wheel for this platform: Pillow takes twice as long
+    simplejpeg = None
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from nbmonitor.training.notices import Notices
+
+TILES = 16
+MAX_SIDE = 512  # pixels of a tile
+CHANNELS = (1, 3, 4)
+QUALITY = 85
+_ACCEPTED = (
+    "Accepted are (N, C, H, W) or (N, H, W, C) with 1, 3 or 4 channels, (N, H, W), or a list of pictures (PIL, arrays, "
+    "tensors)."
+)
+
+
+class Buffers:
+    """Memory of frames that were shown, for the next ones: fresh pages cost ten times the copy."""
+
+    def __init__(self, keep: int = 4) -> None:
+        self._free: deque[NDArray[Any]] = deque(maxlen=keep)
+
+    def copy(self, view: NDArray[Any]) -> NDArray[Any]:
+        """A copy of ``view`` in memory of its own."""
+        for _ in range(len(self._free)):
+            try:
+                buffer = self._free.popleft()
+            except IndexError:  # another thread took it
+                break
+            if buffer.shape == view.shape and buffer.dtype == view.dtype:
+                np.copyto(buffer, view)
+                return buffer
+        return np.array(view, order="C")
+
+    def give(self, used: Any) -> None:
+        """Take back what :meth:`copy` gave."""
+        if isinstance(used, np.ndarray):
+            self._free.append(used)
+
+
+def take(images: Any, buffers: Buffers) -> tuple[Any, str, int]:
+    """A snapshot of the first 16 pictures, their layout ("NCHW", "NHWC", "NHW" or "list"), and how many there are.
+
+    Raises
+    ------
+    InputError
+        When these are no pictures; says what was expected.
+    """
+    if isinstance(images, Image.Image):
+        images = [images]
+    shape = getattr(images, "shape", None)
+    if shape is None:
+        if isinstance(images, str | bytes | dict) or not hasattr(images, "__len__"):
+            raise InputError(f"a {type(images).__name__} holds no pictures. {_ACCEPTED}")
+        return [_single(picture) for picture in images[:TILES]], "list", len(images)
+    shape = tuple(int(n) for n in shape)
+    layout = _layout(shape)
+    if len(shape) == 2 or (len(shape) == 3 and layout == "NHWC"):
+        images = images[None]
+        shape = (1, *shape)
+    if 0 in shape[1:]:
+        raise InputError(f"the pictures of shape {shape} have no pixels")
+    first = images[:TILES]
+    if hasattr(first, "is_cpu") and not first.is_cpu:
+        return first.detach().clone(), layout, shape[0]
+    return buffers.copy(host(first)), layout, shape[0]
+
+
+def _layout(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2:
+        return "NHW"
+    if len(shape) == 3:
+        return "NHWC" if shape[2] in (3, 4) else "NHW"
+    if len(shape) == 4:
+        if shape[1] in CHANNELS:
+            return "NCHW"
+        if shape[3] in CHANNELS:
+            return "NHWC"
+    raise InputError(f"an array of shape {shape} holds no pictures. {_ACCEPTED}")
+
+
+def _single(picture: Any) -> Any:
+    """A copy of one picture of a list: (H, W) or (H, W, C)."""
+    if isinstance(picture, Image.Image):
+        if picture.mode not in ("L", "RGB", "RGBA"):
+            alpha = picture.mode in ("LA", "PA", "La", "RGBa") or "transparency" in picture.info
+            wide = picture.mode in ("I", "F", "I;16")  # beyond 8 bits: stretched like any array
+            picture = picture if wide else picture.convert("RGBA" if alpha else "RGB")
+        return np.array(picture)
+    pixels = np.array(host(picture))
+    if pixels.ndim == 3 and pixels.shape[2] not in CHANNELS and pixels.shape[0] in CHANNELS:
+        pixels = pixels.transpose(1, 2, 0)
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in CHANNELS):
+        raise InputError(f"an array of shape {pixels.shape} is no picture. {_ACCEPTED}")
+    if 0 in pixels.shape:
+        raise InputError(f"a picture of shape {pixels.shape} has no pixels")
+    return pixels
+
+
+# --- on the worker ---------------------------------------------------------------------------------------------------
+
+
+def tiles(pictures: Any, layout: str, side: int, notices: Notices) -> NDArray[np.uint8]:
+    """Pictures as uint8 tiles of one size, (n, h, w, c) with c 1 or 3, the longer side at most ``side`` pixels."""
+    if layout == "list":
+        return _of_list(pictures, side, notices)
+    pixels = quantise(host(pictures), notices)
+    if layout == "NHW":
+        pixels = pixels[..., None]
+    elif layout == "NCHW":
+        pixels = pixels.transpose(0, 2, 3, 1)
+    if pixels.shape[3] == 4:
+        pixels = _over_white(pixels)
+    if max(pixels.shape[1:3]) > side:
+        pixels = np.stack([_shrunk(picture, side) for picture in pixels])
+    return pixels
+
+
+def _of_list(pictures: Sequence[Any], side: int, notices: Notices) -> NDArray[np.uint8]:
+    """Pictures of different sizes and channels: each in the middle of a tile that holds the largest."""
+    kinds = {p.dtype for p in pictures}
+    if len(kinds) == 1 and len({p.shape for p in pictures}) == 1:  # one range for the whole batch
+        stack = quantise(np.stack(pictures), notices)
+        levels = list(stack)
+    else:
+        levels = [quantise(p, notices) for p in pictures]
+    ready = []
+    for pixels in levels:
+        coloured = pixels if pixels.ndim == 3 else pixels[..., None]
+        if coloured.shape[2] == 4:
+            coloured = _over_white(coloured)
+        ready.append(_shrunk(coloured, side))
+    height = max(p.shape[0] for p in ready)
+    width = max(p.shape[1] for p in ready)
+    channels = max(p.shape[2] for p in ready)
+    out = np.zeros((len(ready), height, width, channels), np.uint8)
+    for tile, pixels in zip(out, ready, strict=True):
+        top, left = (height - pixels.shape[0]) // 2, (width - pixels.shape[1]) // 2
+        tile[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return out
+
+
+def quantise(pixels: NDArray[Any], notices: Notices) -> NDArray[np.uint8]:
+    """Pixels of any real dtype as uint8: uint8 as it is, [0, 1], [-1, 1], integers 0..255, else stretched to fit."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == np.bool_:
+        return pixels.astype(np.uint8) * np.uint8(255)
+    if pixels.dtype.kind not in "iuf":
+        raise InputError(
+            f"pixels of dtype {pixels.dtype} cannot be shown; use uint8 or a float dtype"
+        )
+    bad = None
+    if pixels.dtype.kind == "f":
+        pixels = pixels.astype(np.float32 if pixels.dtype.itemsize <= 4 else np.float64, copy=False)
+    low, high = float(pixels.min()), float(pixels.max())
+    if not math.isfinite(low) or not math.isfinite(high):
+        bad = ~np.isfinite(pixels)
+        notices.later(
+            "pixels",
+            "run.log_batch was given pictures with NaN or infinite pixels: these are shown black. If they come out of "
+            "the model, look for a division by zero or a learning rate that is too high.",
+        )
+        good = pixels[~bad]
+        low, high = (float(good.min()), float(good.max())) if good.size else (0.0, 0.0)
+    if pixels.dtype.kind in "iu" and low >= 0 and high <= 255:
+        return pixels.astype(np.uint8)
+    if (
+        pixels.dtype.kind == "f" and low >= -0.05 and high <= 1.05
+    ):  # interpolation overshoots a little
+        scale, shift = 255.0, 0.0
+    elif pixels.dtype.kind == "f" and low >= -1.05 and high <= 1.05:
+        scale, shift = 127.5, 127.5
+    else:
+        notices.later(
+            "range",
+            f"run.log_batch was given pictures with values from {low:.3g} to {high:.3g}, outside of [0, 1], [-1, 1] and "
+            "uint8: each batch is stretched to its own range for display. Undo the normalisation (x * std + mean) "
+            "before the call to see true colours.",
+        )
+        with np.errstate(over="ignore"):
+            span = high - low
+        scale = 255.0 / span if 0 < span < math.inf else 0.0
+        shift = -low * scale
+    work = np.float64 if pixels.dtype.itemsize == 8 else np.float32
+    with np.errstate(invalid="ignore", over="ignore"):
+        levels = pixels.astype(work)
+        levels *= scale
+        levels += shift + 0.5
+        if bad is not None:
+            levels[bad] = 0.0
+        np.clip(levels, 0.0, 255.0, out=levels)
+    return levels.astype(np.uint8)
+
+
+def _over_white(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    alpha = pixels[..., 3:].astype(np.uint16)
+    laid = (pixels[..., :3] * alpha + 255 * (255 - alpha)) // 255
+    return laid.astype(np.uint8)
+
+
+def _shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """(h, w, c) with its longer side at most ``side``."""
+    height, width, channels = pixels.shape
+    longer = max(height, width)
+    if longer <= side:
+        return pixels
+    size = (max(1, round(width * side / longer)), max(1, round(height * side / longer)))
+    grey = channels == 1
+    picture = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels))
+    small = np.asarray(picture.resize(size, Image.Resampling.BOX))
+    return small[..., None] if grey else small
+
+
+def mosaic(pixels: NDArray[np.uint8]) -> Mosaic:
+    """All tiles (n, h, w, c) in one JPEG, row by row, on a grid that is as square as can be."""
+    count, height, width, channels = pixels.shape
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    if count < rows * columns:
+        full = np.zeros((rows * columns, height, width, channels), np.uint8)
+        full[:count] = pixels
+        pixels = full
+    grid = pixels.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    sheet = np.ascontiguousarray(grid.reshape(rows * height, columns * width, channels))
+    return Mosaic(jpeg(sheet, fine=height <= 64), columns, rows, width, height)
+
+
+def jpeg(sheet: NDArray[np.uint8], *, fine: bool) -> bytes:
+    """A (h, w, 1 or 3) sheet as JPEG. ``fine``: full colour resolution, so that small tiles do not bleed into another."""
+    grey = sheet.shape[2] == 1
+    if simplejpeg is not None:
+        data: bytes = simplejpeg.encode_jpeg(
+            sheet,
+            quality=QUALITY,
+            colorspace="GRAY" if grey else "RGB",
+            colorsubsampling="Gray" if grey else "444" if fine else "420",
+            fastdct=True,
+        )
+        return data
+    out = io.BytesIO()
+    picture = Image.fromarray(sheet[..., 0] if grey else sheet)
+    picture.save(out, "JPEG", quality=QUALITY, subsampling=0 if fine else 2)
+    return out.getvalue()

@@ -1,0 +1,49 @@
+"""What happens to runs when their process forks or ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import weakref
+from typing import Protocol
+
+
+class Mortal(Protocol):
+    """A run, as seen from here."""
+
+    def _forked(self) -> None: ...
+
+    def _exit(self, error: BaseException | None) -> None: ...
+
+
+_runs: weakref.WeakSet[Mortal] = weakref.WeakSet()
+_watching = False
+
+
+def watch(run: Mortal) -> None:
+    """Tell ``run`` when this process forks (in the child) or ends."""
+    global _watching  # noqa: PLW0603: once a process
+    if not _watching:
+        _watching = True
+        os.register_at_fork(after_in_child=_in_child)
+        atexit.register(_at_exit, last_error())
+    _runs.add(run)
+
+
+def last_error() -> BaseException | None:
+    """The exception that last went uncaught in this process: set before `atexit` when one ends a script."""
+    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    return error if isinstance(error, BaseException) else None
+
+
+def _in_child() -> None:
+    for run in list(_runs):
+        run._forked()
+    _runs.clear()
+
+
+def _at_exit(old: BaseException | None) -> None:
+    error = last_error()
+    for run in list(_runs):
+        run._exit(None if error is old else error)

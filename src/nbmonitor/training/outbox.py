@@ -1,0 +1,392 @@
+"""The bounded buffer beside the training loop and the one thread that empties it into a sink.
+
+Two lanes. Scalars and payloads (status, receipts, epochs, ...): one queue in order, lossless up to a byte bound, beyond
+which the oldest scalars go, counted and declared as a :class:`~nbmonitor.events.Gap`. Pictures: one slot a split, newest
+wins. The hot path takes no lock: it appends one tuple and adds to a counter, which the worker reconciles.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nbmonitor.events import (
+    EPOCH_SERIES,
+    Batch,
+    Column,
+    Demand,
+    Event,
+    Gap,
+    Heartbeat,
+    LogLine,
+    Payload,
+    RunInfo,
+    Scalars,
+)
+from nbmonitor.training.columns import Columns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from nbmonitor.interfaces import Sink
+    from nbmonitor.training.columns import Row
+    from nbmonitor.training.notices import Notices
+
+logger = logging.getLogger("nbmonitor")
+
+MAX_BYTES = 16 << 20  # of rows that wait
+CROWDED = 1 << 20  # rows that wait wake a worker that naps
+CHUNK = 20_000  # rows built and published at a time
+ROW_BYTES, VALUE_BYTES = (
+    320,
+    56,
+)  # what CPython keeps for a tuple, its dict and each float, measured
+TICK = 0.05  # seconds between two looks while rows come
+REST = 0.5  # seconds between two looks while nothing comes
+FASTEST = 60.0  # image frames a second
+KEYFRAME_EVERY = 10.0  # seconds between two frames that nobody looks at, for the history
+
+
+class Pulse(Protocol):
+    """What the worker asks the run for, on its own thread."""
+
+    def pulse(self) -> Iterable[Payload]:
+        """Payloads that are due: speed, machine figures, changed facts."""
+        ...
+
+    def position(self) -> tuple[int, float | None]:
+        """Step, and the fractional 0-based epoch at it where that is known."""
+        ...
+
+    def beat(self) -> Heartbeat:
+        """A sign of life, without the outbox's own figures."""
+        ...
+
+
+class Outbox:
+    """Takes rows, payloads and frames from the training thread; hands events to the sink from its own.
+
+    Parameters
+    ----------
+    encode
+        Makes a :class:`~nbmonitor.events.Batch` of a frame; called on the worker with tiles' widest side in pixels.
+    interval
+        Seconds between two heartbeats.
+
+    ``added`` counts what was put in (bytes), ``lost`` values that were dropped, ``replaced`` frames that a newer one
+    replaced, ``frame_interval`` the seconds that should lie between two frames of a split.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        info: RunInfo,
+        pulse: Pulse,
+        encode: Callable[[Any, int], tuple[int, float, Batch]],
+        notices: Notices,
+        *,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        interval: float = 2.0,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self.added = self.removed = 0
+        self.calls = 0
+        self.asleep = False
+        self.lost = self.replaced = self.errors = 0
+        self.frame_interval = KEYFRAME_EVERY
+        self._sink, self._info, self._pulse, self._encode = sink, info, pulse, encode
+        self._notices = notices
+        self._clock, self._monotonic = clock, monotonic
+        self._interval, self._max_bytes = interval, max_bytes
+        self._columns = Columns()
+        self._rows: deque[Row] = deque()
+        self._rescued: deque[Row] = deque()  # payloads that stood among dropped rows
+        self._frames: dict[str, Any] = {}
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._next_beat = 0.0
+        self._busy_until = 0.0
+        self._gap_told = 0
+        self._epoch_step = -1
+        self._pixels = 512
+
+    # --- the training thread -----------------------------------------------------------------------------------------
+
+    def put(self, step: int, values: dict[str, Any]) -> None:
+        """Take the values of one call. No lock, no wait."""
+        self._rows.append((step, self._clock(), values))
+        self.calls += 1
+        self.added += ROW_BYTES + VALUE_BYTES * len(values)
+        if self.asleep or self.added - self.removed > CROWDED:
+            self._crowded()
+
+    def post(self, step: int, payload: Payload) -> None:
+        """Take a payload, in order with the rows, and wake the worker."""
+        self._rows.append((step, self._clock(), payload))
+        self._wake.set()
+
+    def show(self, split: str, frame: Any) -> None:
+        """Take a frame; one that still waits for the worker gives way."""
+        if self._frames.get(split) is not None:
+            self.replaced += 1
+        self._frames[split] = frame
+        self._wake.set()
+
+    def _crowded(self) -> None:
+        if not self._wake.is_set():
+            self._wake.set()
+        while self.added - self.removed > self._max_bytes:
+            try:
+                row = self._rows.popleft()
+            except IndexError:  # the worker has them
+                return
+            if type(row[2]) is dict:
+                self.removed += ROW_BYTES + VALUE_BYTES * len(row[2])
+                self.lost += len(row[2])
+            else:
+                self._rescued.append(row)
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the worker; idempotent, and again after :meth:`close`."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._closing = False
+        self._refresh_demand()
+        self._thread = threading.Thread(target=self._work, name="nbmonitor-outbox", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether the worker is there."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until everything put in before was handed to the sink; False after ``timeout`` seconds."""
+        if not self.running or threading.current_thread() is self._thread:
+            return not self._rows
+        done = threading.Event()
+        self._rows.append((0, 0.0, done))
+        self._wake.set()
+        return done.wait(timeout)
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Hand over what is left and end the worker; False when that took longer than ``timeout`` seconds."""
+        thread = self._thread
+        if thread is None:
+            return True
+        self._closing = True
+        self._wake.set()
+        thread.join(timeout)
+        if thread.is_alive():
+            logger.warning(
+                "The sink of run %r did not take the last events within %.0f s; %d rows wait and end with the process.",
+                self._info.name,
+                timeout,
+                len(self._rows),
+            )
+            return False
+        self._thread = None
+        self._notices.log_waiting()
+        return True
+
+    # --- the worker --------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            closing = self._closing
+            self._wake.clear()
+            try:
+                self._tick()
+            except (
+                Exception
+            ):  # a bug of ours must end neither the thread nor, by its silence, the picture
+                self._failed("its worker met an error")
+            if closing:
+                return
+            now = self._monotonic()
+            if now < self._busy_until:
+                self._wake.wait(TICK)
+            else:
+                self.asleep = True
+                if not self._rows and not self._frames:
+                    self._wake.wait(min(REST, max(0.0, self._next_beat - now)))
+                self.asleep = False
+
+    def _tick(self) -> None:
+        self._refresh_demand()
+        step, epoch = (
+            self._pulse.position()
+        )  # before the rows are taken: its point must not overtake theirs
+        events = list(self._pictures())
+        due = list(self._pulse.pulse())
+        if due and epoch is not None:
+            self._rows.append((step, self._clock(), {EPOCH_SERIES: epoch}))
+            self.added += ROW_BYTES + VALUE_BYTES
+        flushed: list[threading.Event] = []
+        while True:
+            rows = self._take()
+            if not rows:
+                break
+            self._busy_until = self._monotonic() + 1.0
+            events.extend(self._events(rows, step, flushed))
+            self._publish(events)
+            events = []
+        events.extend(self._event(step, self._clock(), payload) for payload in due)
+        if self.lost > self._gap_told:
+            gap = Gap("the outbox was full: the oldest values went", self.lost - self._gap_told)
+            self._gap_told = self.lost
+            events.append(self._event(step, self._clock(), gap))
+        self._publish(events)
+        for done in flushed:
+            done.set()
+        self._beat()
+
+    def _take(self) -> list[Row]:
+        rows = [self._rescued.popleft() for _ in range(len(self._rescued))]
+        pop = self._rows.popleft
+        try:
+            for _ in range(min(CHUNK, len(self._rows))):
+                rows.append(pop())
+        except IndexError:  # the training thread dropped some meanwhile
+            pass
+        taken = sum(ROW_BYTES + VALUE_BYTES * len(r[2]) for r in rows if type(r[2]) is dict)
+        if self._rows:
+            self.removed += taken
+        else:
+            self.added = self.removed = (
+                0  # reconcile: increments from several threads may have been lost
+            )
+        return rows
+
+    def _events(
+        self, rows: Sequence[Row], step: int, flushed: list[threading.Event]
+    ) -> list[Event]:
+        events: list[Event] = []
+        block: list[Row] = []
+
+        def end_block() -> None:
+            if block:
+                columns = self._monotone(self._columns.build(block))
+                at, when, _ = block[-1]
+                if columns:
+                    events.append(self._event(max(step, 0) or at, when, Scalars(columns)))
+                block.clear()
+
+        for row in rows:
+            if type(row[2]) is dict:
+                block.append(row)
+                continue
+            end_block()
+            if isinstance(row[2], threading.Event):
+                flushed.append(row[2])
+            else:
+                events.append(self._event(*row))
+        end_block()
+        if self._columns.refused:
+            self.lost += self._columns.refused
+            self._columns.refused = 0
+            self._notices.later(
+                "names",
+                "run.log was given more than 100,000 different names; values under further names are left out and "
+                "counted. Put what varies (an index, an id) into the step or into fewer series.",
+            )
+        return events
+
+    def _monotone(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+        """The epoch axis is interpolated: its points must go forward, and two threads write them."""
+        out = []
+        for column in columns:
+            if column.name == EPOCH_SERIES:
+                late = column.steps < self._epoch_step
+                if late.any():
+                    keep = ~late
+                    column = Column(  # noqa: PLW2901
+                        column.name, column.steps[keep], column.values[keep], column.times[keep]
+                    )
+                if not len(column.steps):
+                    continue
+                self._epoch_step = int(column.steps[-1])
+            out.append(column)
+        return tuple(out)
+
+    def _pictures(self) -> Iterable[Event]:
+        for split in list(self._frames):
+            frame = self._frames.pop(split, None)
+            if frame is None:
+                continue
+            self._busy_until = self._monotonic() + 1.0
+            try:
+                step, when, batch = self._encode(frame, self._pixels)
+            except Exception as error:
+                self._notices.later(
+                    "picture", f"run.log_batch could not show a batch of split {split!r}: {error}"
+                )
+                line = LogLine(f"A batch of {split!r} could not be shown: {error}", "warning")
+                yield self._event(self._pulse.position()[0], self._clock(), line)
+                continue
+            yield self._event(step, when, batch)
+
+    def _event(self, step: int, when: float, payload: Payload) -> Event:
+        info = self._info
+        return Event(info.run_id, step, when, payload, rank=info.rank, incarnation=info.incarnation)
+
+    def _publish(self, events: Sequence[Event]) -> None:
+        if not events:
+            return
+        try:
+            self._sink.publish(events)
+        except Exception:
+            self.lost += sum(
+                len(c.steps)
+                for e in events
+                if isinstance(e.payload, Scalars)
+                for c in e.payload.columns
+            )
+            self._failed("its sink refused events")
+
+    def _beat(self) -> None:
+        now = self._monotonic()
+        if now < self._next_beat:
+            return
+        self._next_beat = now + self._interval
+        beat = self._pulse.beat()
+        try:
+            self._sink.heartbeat(
+                Heartbeat(
+                    beat.run_id,
+                    beat.step,
+                    beat.boundary_age,
+                    self._interval,
+                    queued=len(self._rows),
+                    dropped=self.replaced,
+                    lost=self.lost,
+                )
+            )
+        except Exception:
+            self._failed("its sink refused a heartbeat")
+
+    def _refresh_demand(self) -> None:
+        try:
+            demand = self._sink.demand(self._info.run_id)
+        except Exception:
+            demand = Demand()
+            self._failed("its sink could not say what viewers want")
+        fps = min(FASTEST, demand.fps)
+        self.frame_interval = 1.0 / fps if fps > 0 else KEYFRAME_EVERY
+        self._pixels = max(16, min(512, demand.pixels))
+
+    def _failed(self, what: str) -> None:
+        self.errors += 1
+        if self.errors == 1:
+            logger.warning(
+                "Run %r: %s; training goes on, what could not be handed over is counted as lost.",
+                self._info.name,
+                what,
+                exc_info=True,
+            )
