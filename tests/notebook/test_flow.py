@@ -47,6 +47,7 @@ def simulate(
     *,
     events: dict[float, object] | None = None,
     nbytes: int = 4000,
+    every: float = 0.0,
 ):
     """Send as often as the flow allows; returns the times of sending and the flow."""
     clock = Clock(0.0)
@@ -61,7 +62,8 @@ def simulate(
             heapq.heappop(agenda)[1](flow)
         for page in pages:
             page.run(clock.now, flow)
-        if flow.clients and flow.wait() == 0.0:
+        due = not sent or clock.now >= sent[-1] + every
+        if due and flow.clients and flow.wait() == 0.0:
             sent.append(clock.now)
             flow.sent(len(sent), nbytes)
             for page in pages:
@@ -100,6 +102,14 @@ def test_a_page_that_recovers_is_sped_up_again():
 
     sent, _ = simulate([page], 20, events={6.0: faster})
     assert rate(sent, 15, 20) > 55
+
+
+@pytest.mark.parametrize("every", [0.1, 0.24, 0.5])
+def test_few_frames_on_a_long_road_are_no_pile(every):
+    page = Simulated("far", 0.003, network=0.15)
+    sent, flow = simulate([page], 10, every=every)
+    assert flow.rate == 60
+    assert rate(sent, 0, 10) == pytest.approx(1 / every, rel=0.1)
 
 
 def test_the_slowest_active_page_sets_the_pace_and_a_hidden_one_does_not():

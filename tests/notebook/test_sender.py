@@ -15,6 +15,7 @@ from nbmonitor.events import (
     RunState,
     Status,
 )
+from nbmonitor.notebook.flow import START
 
 
 def test_hello_is_answered_by_a_key_frame(show):

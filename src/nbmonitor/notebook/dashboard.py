@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 import weakref
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,17 @@ from nbmonitor.errors import NbMonitorError
 from nbmonitor.events import new_id
 from nbmonitor.notebook import kernel
 from nbmonitor.notebook.sender import Sender
+from nbmonitor.notebook.snapshot import snapshot
 
 if TYPE_CHECKING:
     from nbmonitor.interfaces import Source
     from nbmonitor.notebook.desk import Reply, Road
+    from nbmonitor.notebook.stage import Stage
 
 STATIC = Path(__file__).parent / "static"
 SPACING = 1 / 120  # seconds between two turns, however fast a run reports
+STILL_EVERY = 30.0  # seconds between two snapshots of a run that goes on
+STILLS = 4  # snapshots kept fresh, of those shown last
 COMPLAIN = 30.0  # seconds between two log lines about the same failure
 
 _log = logging.getLogger("nbmonitor.notebook")
@@ -67,6 +72,7 @@ class Dashboard(anywidget.AnyWidget):
                 widget.send(content, buffers)
 
         self._sender = Sender(source, send, run_id=run_id, notify=self._wake.set)
+        self._still = Still(source, self._sender.stage)
         self.on_msg(_heard)
         weakref.finalize(self, self._over.set)
         kernel.register(self.dashboard, self)
@@ -74,10 +80,12 @@ class Dashboard(anywidget.AnyWidget):
     # --- what others call --------------------------------------------------------------------------------------------
 
     def show(self) -> None:
-        """Display the snapshot and the live panel in this cell."""
+        """Display two outputs in this cell: the snapshot, which the panel hides while it lives, and the panel."""
         from IPython.display import display
 
         self._start()
+        self._still.show()
+        self._wake.set()
         display(self)  # type: ignore[no-untyped-call]
 
     def post(self, request: object, road: Road = "control") -> Reply:
@@ -115,7 +123,7 @@ class Dashboard(anywidget.AnyWidget):
             kernel.repair(self.comm)
             self._thread = threading.Thread(
                 target=self._context.run,
-                args=(_serve, self._sender, self._wake, self._over),
+                args=(_serve, self._sender, self._still, self._wake, self._over),
                 name="nbmonitor-dashboard",
                 daemon=True,
             )
@@ -123,7 +131,50 @@ class Dashboard(anywidget.AnyWidget):
             _ALIVE.add(self)
 
 
-def _serve(sender: Sender, wake: threading.Event, over: threading.Event) -> None:
+class Still:
+    """The snapshot output: shown by the cell, refreshed by the thread when the state changes, else at times."""
+
+    def __init__(self, source: Source, stage: Stage) -> None:
+        self._source = source
+        self._stage = stage
+        self._ids: deque[str] = deque(maxlen=STILLS)
+        self._shown = 0
+        self._told: object = None
+        self._step = -1
+        self._at = float("-inf")
+
+    def show(self) -> None:
+        """Display it; from the thread that runs the cell."""
+        from IPython.core.getipython import get_ipython
+        from IPython.display import display
+
+        if getattr(get_ipython(), "kernel", None) is None:
+            return  # a terminal shows no HTML
+        name = f"nbmonitor-{new_id()}"
+        html = snapshot(self._source, None, time.time())  # the thread, which knows more, redraws it
+        display({"text/html": html}, raw=True, display_id=name)  # type: ignore[no-untyped-call]
+        self._ids.append(name)
+        self._shown += 1
+
+    def refresh(self, now: float) -> None:
+        """Draw it anew when it is due. ``now``: monotonic seconds."""
+        info = self._stage.info
+        if not self._ids or info is None:
+            return
+        told = (info.run_id, info.state, self._shown)
+        since = now - self._at
+        due = told != self._told or (info.step != self._step and since >= STILL_EVERY)
+        if not due or since < 1.0:
+            return
+        from IPython.display import update_display
+
+        self._told, self._step, self._at = told, info.step, now
+        html = snapshot(self._source, self._stage, time.time())
+        for name in self._ids:
+            update_display({"text/html": html}, raw=True, display_id=name)  # type: ignore[no-untyped-call]
+
+
+def _serve(sender: Sender, still: Still, wake: threading.Event, over: threading.Event) -> None:
     """Turn until the end. Holds the sender, not the widget."""
     complained: dict[str, float] = {}
     while not over.is_set():
@@ -131,6 +182,7 @@ def _serve(sender: Sender, wake: threading.Event, over: threading.Event) -> None
         began = time.monotonic()
         try:
             pause = sender.turn()
+            still.refresh(began)
         except Exception as error:  # whatever it is, the show goes on
             pause = 0.5
             what = repr(error)

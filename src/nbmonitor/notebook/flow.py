@@ -90,13 +90,17 @@ class Flow:
         if not page.acked < n <= self._n:
             return
         taken = (n - page.acked) / max(now - page.acked_at, 0.05)
-        # How long the frame was under way tells a pile from a long road: only what is added to the road counts.
+        # The first frame that it does not have yet tells a pile from a long road: how long has it been under way,
+        # beyond the shortest way there and back? (The newest that it has waited for the timer of the ack.)
         way = now - self._sent[n % KEPT] if self._n - n < KEPT else float("inf")
         page.shortest = min(way, page.shortest + 0.002)
-        if way - page.shortest > PILING:
+        late = 0.0
+        if n < self._n:
+            late = now - self._sent[(n + 1) % KEPT] - page.shortest if self._n - n < KEPT else way
+        if late > PILING:
             page.rate = max(FLOOR, min(page.rate, taken) * 0.85)
             page.piled = True
-        elif way - page.shortest < CLEAR:
+        elif late < CLEAR:
             page.rate = min(CAP, page.rate * (1.06 if page.piled else 1.15) + 0.3)
         page.acked, page.acked_at = n, now
         page.owing = None if n == self._n else now

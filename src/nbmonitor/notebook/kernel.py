@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import sys
 import threading
 import time
 import weakref
@@ -64,8 +65,9 @@ def unregister(key: str) -> None:
 
 def dispatch(request: object, road: Road = "control") -> Reply:
     """Hand a request to the dashboard it names. Never raises."""
-    key = request.get("id") if isinstance(request, dict) else None
-    name = request.get("dashboard") if isinstance(request, dict) else None
+    if not isinstance(request, dict):
+        return {"id": "", "ok": False, "reason": "a request must be an object"}
+    key, name = str(request.get("id"))[:100], request.get("dashboard")
     with _lock:
         there = dict(_addressees)
     if name is None and len(there) == 1:
@@ -74,12 +76,12 @@ def dispatch(request: object, road: Road = "control") -> Reply:
         dashboard = there.get(name) if isinstance(name, str) else None
     if dashboard is None:
         why = "that dashboard is not there any more" if name else "several dashboards: name one"
-        return {"id": str(key)[:100], "ok": False, "reason": why if there else "no dashboard here"}
+        return {"id": key, "ok": False, "reason": why if there else "no dashboard here"}
     try:
         return dashboard.post(request, road)
     except Exception as error:  # the control thread belongs to ipykernel
         _log.exception("A request could not be taken.")
-        return {"id": str(key)[:100], "ok": False, "reason": f"could not be taken: {error}"}
+        return {"id": key, "ok": False, "reason": f"could not be taken: {error}"}
 
 
 def own_comms() -> set[str]:
@@ -149,7 +151,7 @@ def liveness(shell: Any) -> dict[str, Any]:
         return {"kernel": kernel is not None, "control": False, "takeover": False, "requests": 0}
     return {
         "kernel": True,
-        "ipykernel": str(getattr(kernel, "implementation_version", "")),
+        "ipykernel": str(getattr(sys.modules.get("ipykernel"), "__version__", "")),
         "control": True,
         "takeover": road.takeover.running,
         "requests": road.requests,

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from nbmonitor.interfaces import Axis, Source
     from nbmonitor.notebook.desk import Reply, Request, Road
 
+GAP = 1 / 120  # seconds between any two messages; the flow keeps the mean at 60 a second or below
 TICK = 0.1  # seconds between two looks at charts and facts
 TOTALS_EVERY = 1.0  # seconds between two words about series out of view
 ZOOM_EVERY = 0.25
@@ -217,7 +218,7 @@ class Sender:
         if frame is not None:
             self._send(frame.header, frame.buffers)
             self.flow.sent(self._n, frame.nbytes)
-            self._free, self._beat_at = now + 1 / CAP, now + BEAT
+            self._free, self._beat_at = now + GAP, now + BEAT
         elif now >= self._beat_at:
             self._send({"k": "beat", "t": self._clock(), "origin": self.origin}, [])
             self._beat_at = now + BEAT
