@@ -30,6 +30,7 @@ TICK = (
 FRAMES = 60.0  # answers a second of one watch, at most
 SPARSE = 200  # events of a first picture
 REFRESH = 0.25  # seconds between two descriptions of a run, or two indexes of its series
+REFRESH_ALL = 1.0  # seconds between two descriptions of every run, while no state changes
 
 _LATER = {
     "UpdateRun": "runs cannot be renamed or annotated through this server yet",
@@ -188,18 +189,19 @@ class Monitor:
                     del self._watches[wanted.watch_id]
 
     def _look(self, run_id: str, box: Subscription) -> Iterator[bytes]:
-        runs: tuple[RunInfo, ...] = ()
+        runs: dict[str, RunInfo] = {}
         series: tuple[SeriesInfo, ...] = ()
         refreshed, first = 0.0, True
         while not box.closed:
             started = time.monotonic()
             mail = box.drain()
             fresh: dict[str, Any] = {}
-            if first or mail.resync or started - refreshed >= REFRESH:
+            every = REFRESH if run_id or mail.events else REFRESH_ALL
+            if first or mail.resync or started - refreshed >= every:
                 refreshed = started
-                now = (self._broker.run(run_id),) if run_id else tuple(self._broker.runs())
-                if now != runs:
-                    runs = fresh["runs"] = now
+                found = (self._broker.run(run_id),) if run_id else self._broker.runs()
+                fresh["runs"] = tuple(r for r in found if runs.get(r.run_id) != r)
+                runs = {r.run_id: r for r in found}
                 if run_id and (index := tuple(self._broker.series(run_id))) != series:
                     series = fresh["series"] = index
             if run_id and (first or mail.resync):

@@ -1,1 +1,3 @@
-"""Generated from `protos/nbmonitor/rpc/v1` by `make proto`; only `nbmonitor.rpc.codec` imports it."""
+"""Generated from protos/ by scripts/generate_protos.sh; imported by nbmonitor.rpc.codec alone."""
+
+from __future__ import annotations

@@ -1,0 +1,52 @@
+"""Channels to a server, and what their errors mean."""
+
+from __future__ import annotations
+
+import grpc
+
+from nbmonitor.errors import AttachError
+
+OPTIONS = (
+    ("grpc.enable_http_proxy", 0),  # a company's http_proxy would swallow loopback
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.max_send_message_length", 16 << 20),
+    # A laptop that is gone, or a cut cable, is noticed within 15 s even when nothing is said.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+
+
+def dial(address: str) -> grpc.Channel:
+    """Open a channel of its own (channels of equal options would share one connection)."""
+    return grpc.insecure_channel(address, options=(*OPTIONS, ("grpc.use_local_subchannel_pool", 1)))
+
+
+def check(address: str) -> str:
+    """An address as ``host:port``; raises AttachError for anything else."""
+    host, _, port = address.strip().rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        msg = f"{address!r} is no address of a server. Expected HOST:PORT, for example 127.0.0.1:50051."
+        raise AttachError(msg)
+    return f"{host}:{int(port)}"
+
+
+def explain(error: grpc.RpcError, address: str) -> str:
+    """What went wrong with a call, what was expected, and what to do."""
+    code = error.code() if isinstance(error, grpc.Call) else None
+    detail = (error.details() or "") if isinstance(error, grpc.Call) else str(error)
+    port = address.rpartition(":")[2]
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return f"The server at {address} refused: {detail}."
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return f"What answers at {address} is no nbmonitor server ({detail}). Expected one: check the port."
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return f"The server at {address} has no room: {detail}."
+    return (
+        f"No nbmonitor server answers at {address} ({detail or code}). Expected one to listen there: is the port right, "
+        f"and does it still run? On another machine, run `ssh -L {port}:127.0.0.1:{port} USER@THAT_MACHINE` first."
+    )

@@ -1,0 +1,323 @@
+"""A viewer's road to a server elsewhere: a ``Source`` over one channel, with the answers that are asked for most at hand."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import grpc
+import numpy as np
+
+from nbmonitor.errors import AttachError, InputError, UnknownRunError
+from nbmonitor.events import CommandRecord, CommandState, LinkState
+from nbmonitor.interfaces import Window
+from nbmonitor.rpc import auth, codec, threads
+from nbmonitor.rpc.channel import check, dial, explain
+from nbmonitor.rpc.codec import viewer as wire
+from nbmonitor.rpc.watching import Box, Watching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nbmonitor.events import Command, Event, RunInfo, SeriesKind
+    from nbmonitor.interfaces import Axis, SeriesInfo
+    from nbmonitor.subscription import Subscription
+
+DEADLINE = 2.0  # seconds that a dashboard can wait for an answer
+SILENCE = 2.0  # seconds without an answer of a watch after which the link is stale (it speaks every half second)
+MEASURE = 2.0  # seconds between two round trips
+WINDOWS = 64  # of series, kept to be shown while the link is down
+
+
+class Client:
+    """Attaches to a server and shows its runs.
+
+    Parameters
+    ----------
+    address
+        ``host:port`` of the server.
+    token
+        Its token.
+
+    Raises
+    ------
+    AttachError
+        When ``address`` is none; from :meth:`connect` when nobody answers there, or refuses.
+    """
+
+    def __init__(self, address: str, token: str | None = None) -> None:
+        self.forked = False
+        self._address = check(address)
+        self._metadata = auth.metadata(token)
+        self._channel: grpc.Channel | None = None
+        self._lock = threading.Lock()
+        self._runs: dict[str, RunInfo] = {}  # oldest first
+        self._all: Watching | None = None
+        self._watches: dict[str, Watching] = {}
+        self._everywhere: tuple[Box, ...] = ()
+        self._windows: OrderedDict[tuple[object, ...], tuple[int, Window]] = OrderedDict()
+        self._mine: OrderedDict[str, None] = OrderedDict()
+        self._rtt: float | None = None
+        self._measured = 0.0
+        threads.guard(self)
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    def connect(self, timeout: float = 5.0) -> Client:
+        """Attach. Raises :class:`~nbmonitor.errors.AttachError` with the remedy."""
+        end = time.monotonic() + timeout
+        channel = self._channel = dial(self._address)
+        try:
+            wire.read_server_info(self._ask("GetServerInfo", b"", timeout))
+            found = wire.read_runs(self._ask("ListRuns", b"", max(end - time.monotonic(), 0.1)))
+        except (grpc.RpcError, InputError) as error:
+            channel.close()
+            self._channel = None
+            text = explain(error, self._address) if isinstance(error, grpc.RpcError) else str(error)
+            raise AttachError(text) from error
+        self._runs = {r.run_id: r for r in reversed(found)}
+        watch = Watching(channel, self._metadata, "", on_seen=self._seen)
+        self._all = watch.start()
+        watch.ready.wait(max(end - time.monotonic(), 0.1))
+        return self
+
+    def close(self) -> None:
+        """Let go: mailboxes, threads, the channel. Idempotent."""
+        if self.forked:
+            return
+        with self._lock:
+            watches = [w for w in (self._all, *self._watches.values()) if w is not None]
+            self._all, self._watches = None, {}
+            channel, self._channel = self._channel, None
+            boxes = [*self._everywhere, *(b for w in watches for b in w.boxes)]
+        for watch in watches:
+            watch.stop()
+        for box in boxes:
+            box.close()
+        for watch in watches:
+            watch.join()
+        if channel is not None:
+            channel.close()
+
+    # --- Source ------------------------------------------------------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """Where the data lives."""
+        return self._address
+
+    def runs(self) -> Sequence[RunInfo]:
+        """All runs, newest first, as last told; :attr:`RunInfo.link` includes the road from here."""
+        with self._lock:
+            found = list(reversed(self._runs.values()))
+        return [self._linked(info) for info in found]
+
+    def run(self, run_id: str) -> RunInfo:
+        """One run as last told."""
+        info = self._runs.get(run_id)
+        if info is None:
+            self._look_for(run_id)
+            info = self._runs[run_id]
+        return self._linked(info)
+
+    def subscribe(
+        self,
+        run_id: str | None,
+        *,
+        after_seq: int | None = None,
+        notify: Callable[[], None] | None = None,
+    ) -> Subscription:
+        """Open a mailbox. Raises UnknownRunError, and AttachError before :meth:`connect`."""
+        if run_id is None:
+            box = Box(None, notify=notify, on_close=self._drop, on_demand=lambda: None)
+            with self._lock:
+                self._everywhere = (*self._everywhere, box)
+            return box
+        watch = self._watch(run_id, after_seq)
+        box = Box(run_id, notify=notify, on_close=self._drop, on_demand=watch.adjust)
+        with self._lock:
+            watch.boxes = (*watch.boxes, box)
+        if after_seq is not None and watch.cursor != after_seq:  # the watch is further, or elsewhere
+            box.resynchronise()
+        return box
+
+    def series(self, run_id: str) -> Sequence[SeriesInfo]:
+        """The series of a run, as last told."""
+        return self._ready(run_id).series
+
+    def window(
+        self,
+        run_id: str,
+        name: str,
+        kind: SeriesKind = "step",
+        *,
+        axis: Axis = "step",
+        lo: float | None = None,
+        hi: float | None = None,
+        max_points: int = 1000,
+    ) -> Window:
+        """Points of a series for drawing; while the server does not answer, those of the last answer."""
+        key = (run_id, name, kind, axis, lo, hi, max_points)
+        watch = self._watches.get(run_id)
+        index = watch.series if watch is not None else ()
+        count = next((s.count for s in index if s.name == name and s.kind == kind), -1)
+        with self._lock:
+            had = self._windows.get(key)
+        if had is not None and had[0] == count:  # nothing was added since
+            return had[1]
+        asked = wire.History(run_id, (name,), kind, axis, lo, hi, max_points)
+        try:
+            found = wire.read_window(self._ask("GetHistory", wire.ask_history(asked), DEADLINE))
+        except (grpc.RpcError, InputError, AttachError):
+            # The link is shown as it is; a chart that goes blank would only say it again.
+            return had[1] if had else Window(np.zeros(0), np.zeros(0, np.float32), 0, exact=True)
+        with self._lock:
+            self._windows[key] = (count, found)
+            self._windows.move_to_end(key)
+            while len(self._windows) > WINDOWS:
+                self._windows.popitem(last=False)
+        return found
+
+    def events(self, run_id: str, *, limit: int = 200) -> Sequence[Event]:
+        """The latest sparse events, oldest first."""
+        return list(self._ready(run_id).sparse)[-limit:]
+
+    def latest(self, run_id: str) -> Sequence[Event]:
+        """The newest Performance and Batch events."""
+        return sorted(self._ready(run_id).newest.values(), key=lambda e: e.seq)
+
+    def send(self, command: Command) -> CommandRecord:
+        """Post a command; when the server does not answer, nobody knows whether it arrived (UNCONFIRMED)."""
+        with self._lock:
+            self._mine[command.command_id] = None
+            while len(self._mine) > 1_000:
+                self._mine.popitem(last=False)
+        try:
+            record = wire.read_sent(self._ask("SendCommand", wire.send(command), 5.0))
+        except (grpc.RpcError, InputError, AttachError) as error:
+            text = explain(error, self._address) if isinstance(error, grpc.RpcError) else str(error)
+            state = CommandState.UNCONFIRMED
+            return CommandRecord(command, state, error=text, resolved_at=time.time())
+        if record is None:
+            text = "the server's answer is of a later version"
+            return CommandRecord(command, CommandState.UNCONFIRMED, error=text)
+        return replace(record, command=command)
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _ask(self, rpc: str, request: bytes, timeout: float) -> bytes:
+        channel = self._channel
+        if channel is None:
+            raise AttachError("This client is not connected. Call connect() first.")
+        ask = channel.unary_unary(f"/{codec.MONITOR}/{rpc}")
+        try:
+            answer: bytes = ask(request, timeout=timeout, metadata=self._metadata)
+        except ValueError as error:  # closed meanwhile
+            raise AttachError("This client was closed.") from error
+        return answer
+
+    def _look_for(self, run_id: str) -> None:
+        """Ask the server for a run that was not told of yet."""
+        try:
+            found = wire.read_runs(self._ask("ListRuns", b"", DEADLINE))
+        except (grpc.RpcError, InputError):
+            found = ()
+        with self._lock:
+            for info in reversed(found):
+                self._runs.setdefault(info.run_id, info)
+            if run_id not in self._runs:
+                raise UnknownRunError(run_id, tuple(i.name for i in self._runs.values()))
+
+    def _watch(self, run_id: str, cursor: int | None = None) -> Watching:
+        if run_id not in self._runs:
+            self._look_for(run_id)
+        with self._lock:
+            watch = self._watches.get(run_id)
+            if watch is not None and not watch.over:
+                watch.used = time.monotonic()
+                return watch
+            if self._channel is None:
+                raise AttachError("This client is not connected. Call connect() first.")
+            watch = Watching(
+                self._channel, self._metadata, run_id, cursor=cursor, on_seen=self._seen
+            )
+            self._watches[run_id] = watch.start()
+            return watch
+
+    def _ready(self, run_id: str) -> Watching:
+        watch = self._watch(run_id)
+        watch.ready.wait(DEADLINE)
+        return watch
+
+    def _drop(self, box: Subscription) -> None:
+        with self._lock:
+            self._everywhere = tuple(b for b in self._everywhere if b is not box)
+            for watch in self._watches.values():
+                watch.boxes = tuple(b for b in watch.boxes if b is not box)
+                if watch.run_id == box.run_id:
+                    watch.used = time.monotonic()
+        watch = self._watches.get(box.run_id or "")
+        if watch is not None:
+            watch.adjust()
+
+    def _seen(self, watch: Watching, seen: wire.Seen) -> wire.Seen:
+        """Take what a watch was told; in receipts, "you" is whoever asked from here."""
+        with self._lock:
+            if not watch.run_id and seen.caught_up:
+                self._runs = {}
+            for info in reversed(seen.runs):
+                self._runs[info.run_id] = info
+            mine = self._mine
+            everywhere = self._everywhere if not watch.run_id else ()
+        seen = replace(
+            seen,
+            events=tuple(_owned(e, mine) for e in seen.events),
+            snapshot=None
+            if seen.snapshot is None
+            else tuple(_owned(e, mine) for e in seen.snapshot),
+        )
+        for box in everywhere:
+            for event in seen.events:
+                box.put(event)
+            if seen.resync:
+                box.resynchronise()
+        if not watch.run_id:
+            self._measure()
+        return seen
+
+    def _measure(self) -> None:
+        """Start a round trip now and then; the answer is noted when it comes."""
+        now, channel = time.monotonic(), self._channel
+        if channel is None or now - self._measured < MEASURE:
+            return
+        self._measured = now
+
+        def note(call: grpc.Future) -> None:
+            if call.code() is grpc.StatusCode.OK:
+                self._rtt = time.monotonic() - now
+
+        ask = channel.unary_unary(f"/{codec.MONITOR}/GetServerInfo")
+        ask.future(b"", timeout=DEADLINE, metadata=self._metadata).add_done_callback(note)
+
+    def _linked(self, info: RunInfo) -> RunInfo:
+        """A run with the state of the whole road: from the trainer to its server, and from there to here."""
+        watch = self._all
+        link, rtt = info.link, info.link_rtt
+        if watch is None or not watch.connected:
+            link = LinkState.DISCONNECTED
+        elif time.monotonic() - watch.heard > SILENCE:
+            link = LinkState.STALE
+        if self._rtt is not None:
+            rtt = self._rtt + (rtt or 0.0)
+        again = watch.reconnects if watch is not None else 0
+        return replace(info, link=link, link_rtt=rtt, reconnects=info.reconnects + again)
+
+
+def _owned(event: Event, mine: OrderedDict[str, None]) -> Event:
+    record = event.payload
+    if isinstance(record, CommandRecord) and record.command.command_id in mine:
+        return replace(event, payload=replace(record, command=replace(record.command, actor="you")))
+    return event

@@ -1,0 +1,423 @@
+"""A trainer's road to a server in another process: a ``Sink`` for one run that never makes its caller wait."""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import grpc
+import numpy as np
+
+from nbmonitor.errors import RunError
+from nbmonitor.events import (
+    CommandRecord,
+    CommandState,
+    Demand,
+    Event,
+    Heartbeat,
+    RunUpdate,
+    Scalars,
+    Status,
+    new_id,
+)
+from nbmonitor.rpc import auth, codec, threads
+from nbmonitor.rpc.buffer import MOST, Buffer
+from nbmonitor.rpc.channel import check, dial, explain
+from nbmonitor.rpc.codec import trainer as wire
+from nbmonitor.rpc.codec import viewer
+from nbmonitor.rpc.plain import Plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from nbmonitor.events import Command, RunInfo
+
+DEADLINE = 5.0  # seconds of a unary call
+REMEMBERED = 1_000  # ids of commands
+FINAL_CODES = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
+
+_log = logging.getLogger("nbmonitor")
+
+_Work = tuple[int, "Event | Heartbeat | int"]
+"""What goes next: (number, event), (0, heartbeat), or the first and the last number of a gap."""
+
+
+class _Link:
+    """One life of the stream."""
+
+    def __init__(self) -> None:
+        self.welcome: wire.Welcome | None = None
+        self.over = False
+        self.beats: dict[int, float] = {}
+        self.beat = 0
+
+
+class Publisher:
+    """Reports one run to a server elsewhere.
+
+    What was published is kept, within a bound, until the server has it, and sent again after a cut; of pictures only
+    the newest is sent, once. Nothing here raises into the training loop: :attr:`problem` tells what is wrong.
+
+    Parameters
+    ----------
+    address
+        ``host:port`` of the server.
+    token
+        Its token; without one a server takes a new run from its own machine alone.
+    most
+        Bytes of numbered events kept.
+    retry
+        Least and most seconds between two attempts.
+
+    Raises
+    ------
+    AttachError
+        When ``address`` is none.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        token: str | None = None,
+        *,
+        most: int = MOST,
+        retry: tuple[float, float] = (0.1, 30.0),
+    ) -> None:
+        self.address = check(address)
+        self.forked = False
+        self.problem = ""
+        self.reconnects = 0
+        self._metadata = auth.metadata(token)
+        self._retry = retry
+        self._secret = secrets.token_hex(16)
+        self._cond = threading.Condition()
+        self._buffer = Buffer(most)
+        self._info: RunInfo | None = None
+        self._deliver: Callable[[Command], CommandState] | None = None
+        self._beat: Heartbeat | None = None
+        self._rtt: float | None = None
+        self._demand = Demand()
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._volatile = True
+        self._connected = False
+        self._closing = False
+        self._refused = False
+        self._turn = False  # whether a picture goes next
+        self._channel: grpc.Channel | None = None
+        self._call: grpc.Call | None = None
+        self._thread: threading.Thread | None = None
+        threads.guard(self)
+
+    # --- Sink --------------------------------------------------------------------------------------------------------
+
+    def open(self, info: RunInfo, deliver: Callable[[Command], CommandState]) -> RunInfo:
+        """Announce the run; does not wait for the server. Raises RunError for a second run."""
+        info = replace(
+            info,
+            run_id=info.run_id or new_id(),
+            started_at=info.started_at or time.time(),
+            origin="process",
+        )
+        with self._cond:
+            if self._info is not None and self._info.run_id != info.run_id:
+                raise RunError("A Publisher reports one run. Make another one for the next run.")
+            self._info, self._deliver = info, deliver
+            self._cond.notify_all()
+        return info
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Take events of the run; never blocks."""
+        if self.forked:
+            return
+        with self._cond:
+            for event in events:
+                self._buffer.add(event)
+                self._note(event)
+            self._cond.notify_all()
+
+    def heartbeat(self, beat: Heartbeat) -> None:
+        """Take a sign of life; the newest is sent."""
+        if self.forked:
+            return
+        with self._cond:
+            self._beat = beat
+            self._cond.notify_all()
+
+    def demand(self, run_id: str) -> Demand:  # noqa: ARG002: there is one run
+        """What the viewers want, as the server last said; nothing without a connection."""
+        return self._demand
+
+    def history(self, run_id: str, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Every point that the server keeps of a series; without it, those still kept here."""
+        channel = self._channel
+        if channel is not None and self._connected and not self.forked:
+            self.flush(2.0)
+            asked = viewer.History(run_id, (name,), every_point=True)
+            try:
+                ask = channel.unary_unary(f"/{codec.MONITOR}/GetHistory")
+                data = ask(viewer.ask_history(asked), timeout=DEADLINE, metadata=self._metadata)
+                return viewer.read_points(data)
+            except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was just closed
+                _log.debug("history of %r from here, the server did not answer: %r", name, error)
+        with self._cond:
+            kept = [e.payload for e in self._buffer.kept()]
+        columns = [c for p in kept if isinstance(p, Scalars) for c in p.columns if c.name == name]
+        if not columns:
+            return np.zeros(0, np.int64), np.zeros(0)
+        return np.concatenate([c.steps for c in columns]), np.concatenate([c.values for c in columns])
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until the server has everything; False when it has not within ``timeout`` seconds."""
+        if self.forked:
+            return False
+        with self._cond:
+            return self._cond.wait_for(
+                lambda: self._buffer.settled or self._refused or self._thread is None, timeout
+            ) and self._buffer.settled
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    def start(self) -> Publisher:
+        """Start the thread that connects. Idempotent."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="nbmonitor-publisher", daemon=True)
+            self._thread.start()
+        return self
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Hand over what is left, while there is a connection, and end. Never takes longer than about ``timeout``."""
+        thread = self._thread
+        if thread is None or self.forked:
+            return
+        end = time.monotonic() + timeout
+        if self._connected:
+            self.flush(timeout)
+        with self._cond:
+            self._closing = True
+            self._cond.notify_all()
+        thread.join(max(end - time.monotonic(), 0.2))
+        call, channel = self._call, self._channel
+        if thread.is_alive() and call is not None:
+            call.cancel()
+        if thread.is_alive() and channel is not None:
+            channel.close()
+        thread.join(1.0)
+        self._thread = None
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        with self._cond:
+            self._cond.wait_for(lambda: self._info is not None or self._closing)
+        attempt = 0
+        while not (self._closing or self._refused):
+            try:
+                if self._connect():
+                    attempt = 0
+            except grpc.RpcError as error:
+                self._complain(explain(error, self.address))
+                if isinstance(error, grpc.Call) and error.code() in FINAL_CODES:
+                    attempt = max(attempt, 8)  # a token does not get right by itself: ask again, seldom
+            except Exception as error:  # whatever it is, the training goes on and so do the attempts
+                self._complain(f"the stream to {self.address} broke: {error!r}")
+            with self._cond:
+                self._connected, self._demand = False, Demand()
+                least, most = self._retry
+                pause = threads.back_off(attempt, random.random, least=least, most=most)
+                attempt += 1
+                self._cond.wait_for(lambda: self._closing, pause)
+
+    def _connect(self) -> bool:
+        """One connection from its beginning to its end; whether it ever stood."""
+        info = self._info
+        if info is None:
+            return False
+        with dial(self.address) as channel:
+            self._channel = channel
+            link = _Link()
+            try:
+                register = channel.unary_unary(f"/{codec.CONTRACT}/RegisterTrainingSession")
+                data = register(wire.registration(info), timeout=DEADLINE, metadata=self._metadata)
+                success, welcome, message = wire.read_session_response(data)
+                if not success:
+                    self._complain(f"the server at {self.address} refused the run: {message}")
+                    return False
+                talk = self._plainly(info, link) if welcome is None else self._numbered(info, link)
+                call = channel.stream_stream(f"/{codec.CONTRACT}/StreamMetrics")(
+                    talk, metadata=self._metadata
+                )
+                self._call = call
+                if welcome is None:
+                    self._begin(link, wire.Welcome(self._buffer.acked, "", volatile=False))
+                    self._demand = Demand(60.0, wire.MAX_DIMENSION)
+                for answer in call:
+                    self._answer(wire.read_response(answer, info.run_id), link)
+            finally:
+                with self._cond:  # or gRPC's thread would wait in our generator for ever
+                    link.over = True
+                    self._cond.notify_all()
+                self._channel = self._call = None
+        return link.welcome is not None
+
+    def _begin(self, link: _Link, welcome: wire.Welcome) -> None:
+        with self._cond:
+            link.welcome = welcome
+            self._buffer.begin(welcome.watermark)
+            self._volatile, self._connected, self.problem = welcome.volatile, True, ""
+            self._cond.notify_all()
+
+    def _answer(self, reply: wire.Reply, link: _Link) -> None:
+        if reply.welcome is not None:
+            self._begin(link, reply.welcome)
+        elif reply.command is not None:
+            self._command(reply.command)
+        elif reply.demand is not None:
+            self._demand = reply.demand
+        elif reply.kind == "event_ack":
+            with self._cond:
+                self._buffer.acknowledge(reply.number, keep=self._volatile)
+                self._cond.notify_all()
+        elif reply.kind == "heartbeat_echo":
+            sent = link.beats.pop(reply.number, None)
+            self._rtt = self._rtt if sent is None else time.monotonic() - sent
+        elif reply.kind == "error":
+            self._fault(reply)
+
+    def _fault(self, reply: wire.Reply) -> None:
+        if reply.number in {wire.DATA_LOSS, wire.CRC_MISMATCH}:
+            with self._cond:
+                self._buffer.rewind(reply.watermark)
+                self._cond.notify_all()
+        elif reply.number == wire.ALREADY_EXISTS:
+            with self._cond:
+                self._refused = True
+                self._cond.notify_all()
+        self._complain(f"the server at {self.address} says: {reply.message}")
+
+    def _command(self, command: Command) -> None:
+        """Post a command to the run, once by its id."""
+        deliver = self._deliver
+        if command.command_id in self._seen or deliver is None:
+            return
+        self._seen[command.command_id] = None
+        while len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        try:
+            record = CommandRecord(command, deliver(command))
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            record = CommandRecord(
+                command, CommandState.REJECTED, error=text, resolved_at=time.time()
+            )
+        info = self._info
+        step = info.step if info is not None else 0
+        self.publish([Event(command.run_id, step, time.time(), record)])
+
+    def _complain(self, text: str) -> None:
+        if text != self.problem:
+            self.problem = text
+            _log.warning("%s The training goes on; nbmonitor tries again.", text)
+
+    def _note(self, event: Event) -> None:
+        """Keep the description true: a server that starts anew gets it with the next Hello."""
+        info, payload = self._info, event.payload
+        if info is None:
+            return
+        if isinstance(payload, Status):
+            ended = event.time if payload.state.ended else None
+            info = replace(info, state=payload.state, message=payload.message, ended_at=ended)
+        elif isinstance(payload, RunUpdate):
+            said = {n: getattr(payload, n) for n in RunUpdate.__slots__}
+            info = replace(info, **{n: v for n, v in said.items() if v is not None})
+        elif event.step <= info.step:
+            return
+        self._info = replace(info, step=max(info.step, event.step))
+
+    # --- what is sent (gRPC's own thread runs these) -----------------------------------------------------------------
+
+    def _numbered(self, info: RunInfo, link: _Link) -> Iterator[bytes]:
+        yield wire.hello(info, self._secret, self._buffer.first)
+        while (work := self._wait(link)) is not None:
+            seq, what = work
+            if isinstance(what, Heartbeat):
+                yield self._heartbeat(info, what, link)
+            elif isinstance(what, int):
+                yield wire.gap(info, seq, what, "the trainer's buffer was full")
+            else:
+                data = wire.event(info, what, seq)
+                if len(data) <= wire.SEND_BYTES:
+                    yield data
+                    continue
+                with self._cond:
+                    self._buffer.lost += 1
+                if seq:
+                    yield wire.gap(info, seq, seq, f"an event of {len(data)} bytes was too large")
+
+    def _plainly(self, info: RunInfo, link: _Link) -> Iterator[bytes]:
+        plain = Plain(info.run_id)
+        while (work := self._wait(link)) is not None:
+            seq, what = work
+            if isinstance(what, Heartbeat):
+                link.beat += 1
+                yield wire.plain_heartbeat(info.run_id, link.beat)
+            elif isinstance(what, Event) and seq == 0:
+                yield plain.picture(what)
+            elif isinstance(what, Event):
+                with self._cond:
+                    pictured = self._buffer.pictures.pop("train", None)
+                yield from plain.event(what, pictured)
+            with self._cond:  # the contract confirms nothing: what is sent is gone
+                self._buffer.acknowledge(self._buffer.sent, keep=False)
+                self._cond.notify_all()
+
+    def _wait(self, link: _Link) -> _Work | None:
+        """What goes next, with its number (0: it has none); None at the end of the stream."""
+        with self._cond:
+            while True:
+                if link.over:
+                    return None
+                if link.welcome is not None:
+                    work = self._next()
+                    if work is not None:
+                        return work
+                    if self._closing:
+                        return None
+                self._cond.wait(1.0)
+
+    def _next(self) -> _Work | None:
+        buffer, beat = self._buffer, self._beat
+        if beat is not None:
+            self._beat = None
+            return 0, beat
+        gap = buffer.gap()
+        if gap is not None:
+            buffer.sent = gap[1]
+            return gap
+        numbered = buffer.next() if buffer.sent - buffer.acked < wire.MAX_UNACKED else None
+        if buffer.pictures and (self._turn or numbered is None):
+            self._turn = False
+            return 0, buffer.pictures.pop(next(iter(buffer.pictures)))
+        if numbered is not None:
+            self._turn = True
+            buffer.sent = numbered[0]
+        return numbered
+
+    def _heartbeat(self, info: RunInfo, beat: Heartbeat, link: _Link) -> bytes:
+        buffer = self._buffer
+        link.beat += 1
+        link.beats = {link.beat: time.monotonic()}  # an echo of an older one says nothing any more
+        beat = replace(
+            beat,
+            queued=beat.queued + len(buffer),
+            dropped=beat.dropped + buffer.skipped,
+            lost=beat.lost + buffer.lost,
+        )
+        return wire.heartbeat(info, beat, link.beat, self._rtt)

@@ -1,0 +1,216 @@
+"""One watch of a server: a thread that reads it, keeps what a viewer asks for most, and comes back after a cut."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+import grpc
+
+from nbmonitor.events import Batch, Demand, Event, Performance, Scalars, new_id
+from nbmonitor.rpc import codec, threads
+from nbmonitor.rpc.codec import viewer as wire
+from nbmonitor.subscription import Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbmonitor.interfaces import SeriesInfo
+
+SPARSE = 500  # sparse events kept of a run
+IDLE = 30.0  # seconds after which a watch that nobody uses ends
+
+_log = logging.getLogger("nbmonitor")
+
+
+class Box(Subscription):
+    """A mailbox whose owner's wishes are passed on to the server."""
+
+    def __init__(
+        self,
+        run_id: str | None,
+        *,
+        notify: Callable[[], None] | None,
+        on_close: Callable[[Subscription], None],
+        on_demand: Callable[[], None],
+    ) -> None:
+        self._demand = Demand()
+        self._on_demand: Callable[[], None] | None = None
+        super().__init__(run_id, notify=notify, on_close=on_close)
+        self._on_demand = on_demand
+
+    @property  # type: ignore[override]
+    def demand(self) -> Demand:
+        """What its owner wants."""
+        return self._demand
+
+    @demand.setter
+    def demand(self, value: Demand) -> None:
+        changed, self._demand = value != self._demand, value
+        if changed and self._on_demand is not None:
+            self._on_demand()
+
+
+class Watching:
+    """Watches one run, or with an empty ``run_id`` the states of all.
+
+    Parameters
+    ----------
+    channel, metadata
+        The road.
+    run_id
+        What is watched.
+    cursor
+        Number of the last event seen; None for "from now on".
+    on_seen
+        Called with every answer, from the thread.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        metadata: tuple[tuple[str, str], ...],
+        run_id: str,
+        *,
+        cursor: int | None = None,
+        on_seen: Callable[[Watching, wire.Seen], wire.Seen],
+    ) -> None:
+        self.run_id = run_id
+        self.cursor = cursor
+        self.connected = False
+        self.reconnects = 0
+        self.heard = 0.0  # monotonic clock of the last answer
+        self.used = time.monotonic()
+        self.error: grpc.RpcError | None = None
+        self.ready = threading.Event()
+        self.series: tuple[SeriesInfo, ...] = ()
+        self.sparse: deque[Event] = deque(maxlen=SPARSE)
+        self.newest: dict[tuple[type, str], Event] = {}
+        self.boxes: tuple[Box, ...] = ()
+        self._channel = channel
+        self._metadata = metadata
+        self._on_seen = on_seen
+        self._watch_id = new_id("w")
+        self._asked = Demand()
+        self._closing = threading.Event()
+        self._call: grpc.Call | None = None
+        self._thread = threading.Thread(
+            target=self._run, name=f"nbmonitor-client-{run_id or 'runs'}", daemon=True
+        )
+
+    def start(self) -> Watching:
+        """Start the thread."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Tell the thread to end; does not wait."""
+        self._closing.set()
+        call = self._call
+        if call is not None:
+            call.cancel()
+
+    def join(self, timeout: float = 2.0) -> None:
+        """Wait for the thread."""
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    @property
+    def over(self) -> bool:
+        """Whether it was told to end."""
+        return self._closing.is_set()
+
+    def demand(self) -> Demand:
+        """The most that any mailbox wants."""
+        wants = [b.demand for b in self.boxes]
+        if not wants:
+            return Demand()
+        return Demand(max(d.fps for d in wants), max(d.pixels for d in wants))
+
+    def adjust(self) -> None:
+        """Pass on what the mailboxes want, if it changed; does not wait."""
+        wanted = self.demand()
+        if wanted == self._asked or not self.connected:
+            return
+        self._asked = wanted
+        ask = self._channel.unary_unary(f"/{codec.MONITOR}/AdjustWatch")
+        try:
+            ask.future(wire.adjust(self._watch_id, wanted), timeout=5.0, metadata=self._metadata)
+        except ValueError as error:  # the channel was closed meanwhile
+            _log.debug("wishes for %r not passed on: %r", self.run_id, error)
+
+    def _run(self) -> None:
+        attempt = 0
+        while not self.over:
+            try:
+                self._read()
+                attempt = 0
+            except grpc.RpcError as error:
+                self.error = error
+                attempt = 0 if self.connected else attempt + 1
+            except Exception as error:  # a viewer's thread lives as long as its viewer
+                _log.debug("watch of %r broke: %r", self.run_id, error)
+                attempt += 1
+            self.connected = False
+            if not self._closing.wait(threads.back_off(attempt, random.random, most=5.0)):
+                self.reconnects += 1
+
+    def _read(self) -> None:
+        self._asked = self.demand()
+        wanted = wire.Watch(self.run_id, self.cursor, self._asked, self._watch_id)
+        call = self._channel.unary_stream(f"/{codec.MONITOR}/WatchRun")(
+            wire.watch(wanted), metadata=self._metadata
+        )
+        self._call = call
+        if self.over:
+            call.cancel()
+        try:
+            for data in call:
+                self._take(wire.read_seen(data))
+                if self.run_id and not self.boxes and time.monotonic() - self.used > IDLE:
+                    self._closing.set()
+                    break
+        finally:
+            call.cancel()
+
+    def _take(self, seen: wire.Seen) -> None:
+        self.heard, self.connected, self.error = time.monotonic(), True, None
+        seen = self._on_seen(self, seen)
+        last = seen.runs[0].last_seq if self.run_id and seen.runs else None
+        anew = seen.caught_up and last is not None and last < (self.cursor or 0)
+        if anew:  # another server, with numbers of its own
+            self.cursor = 0
+            self.newest.clear()
+        if seen.series is not None:
+            self.series = seen.series
+        if seen.snapshot is not None:
+            self.sparse.clear()
+            self._keep(seen.snapshot)
+        # Without a cursor nobody knows what was said during the cut.
+        missed = seen.resync or anew or (seen.caught_up and self.ready.is_set() and not self.cursor)
+        fresh = [e for e in seen.events if not self.run_id or e.seq > (self.cursor or 0)]
+        self._keep(fresh)
+        if self.run_id:
+            self.cursor = max((e.seq for e in fresh), default=self.cursor)
+        for box in self.boxes:
+            for event in fresh:
+                box.put(event)
+            if missed:
+                box.resynchronise()
+        self.ready.set()
+        self.adjust()
+
+    def _keep(self, events: tuple[Event, ...] | list[Event]) -> None:
+        for event in events:
+            payload = event.payload
+            if isinstance(payload, Batch | Performance):
+                split = payload.split if isinstance(payload, Batch) else ""
+                self.newest[type(payload), split] = event
+            elif not isinstance(payload, Scalars) and (
+                not self.sparse or event.seq > self.sparse[-1].seq
+            ):
+                self.sparse.append(event)
