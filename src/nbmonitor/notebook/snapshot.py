@@ -117,7 +117,7 @@ def _page(parts: list[str], pictures: list[str], lines: list[str], when: str) ->
 
 def _image(image: Image.Image, alt: str, width: int) -> str:
     out = io.BytesIO()
-    image.quantize(64, method=Image.Quantize.FASTOCTREE).save(out, "PNG", optimize=True)
+    image.quantize(64, method=Image.Quantize.FASTOCTREE).save(out, "PNG", compress_level=4)
     return _img(out.getvalue(), "image/png", alt, width)
 
 
