@@ -80,6 +80,7 @@ class Person:
 
     def ask(self, kind: str, command_id=None, ttl=60.0, **params) -> Command:
         extra = {"command_id": command_id} if command_id else {}
+        self.run._outbox.flush()  # a button is there once the run's controls have arrived
         command = Command(self.run.run_id, CommandKind(kind), params, ttl=ttl, **extra)
         self.broker.send(command)
         return command

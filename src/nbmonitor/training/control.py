@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbmonitor.errors import CommandError
 from nbmonitor.events import CommandKind, CommandRecord, CommandState
@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from nbmonitor.events import Command, RunInfo
     from nbmonitor.training.batch_size import BatchSize
     from nbmonitor.training.learning_rate import LearningRate
+    from nbmonitor.training.params import Change
 
 IDS_KEPT = 1_000
-Change = tuple[dict[str, str], dict[str, str]]
-"""What a command changed, in words by control name: before, after."""
 
 
 class Control:
@@ -148,13 +147,3 @@ class Control:
             CommandRecord(command, state, step, before or {}, after or {}, error, resolved_at=now)
         )
 
-
-def real(params: Any, what: str) -> float:
-    """The number in a command's ``value``; raises CommandError with the reason where there is none."""
-    value = params.get("value")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise CommandError(f"{what} must be a number, not {ascii(value)[:40]}")
-    try:
-        return float(value)
-    except OverflowError:
-        raise CommandError(f"{what} must be a finite number") from None

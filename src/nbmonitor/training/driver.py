@@ -267,7 +267,7 @@ class Driver:
         """Carry out what waits; hold the thread while paused (Ctrl-C gets through)."""
         control, p = self._control, self._progress
         stops = control.stops
-        control.apply(p.step)
+        self._apply()
         if control.paused:
             mark, began = p.mark, self._monotonic()
             p.stand()
@@ -276,8 +276,8 @@ class Driver:
                 while control.paused and not self._state.ended:
                     control.woken.wait(0.05)
                     control.woken.clear()
-                    control.apply(p.step)
-                    self._tell_facts()
+                    if control.mail:
+                        self._apply()
             finally:
                 control.paused = False
                 p.waited += self._monotonic() - began
@@ -289,6 +289,15 @@ class Driver:
                     p.began(self._monotonic())
         if control.stops and not stops and not self._state.ended:
             self._set(RunState.STOPPING)
+
+    def _apply(self) -> None:
+        """Carry out what waits, and show what it changed."""
+        control = self._control
+        control.apply(self._progress.step)
+        if control.learning_rate is not None:
+            self._controls["learning_rate"] = control.learning_rate.facts()
+        if control.batch_size is not None:
+            self._controls["batch_size"] = control.batch_size.facts()
         self._tell_facts()
 
     # --- epochs ------------------------------------------------------------------------------------------------------
@@ -303,7 +312,7 @@ class Driver:
 
     def _register(self) -> None:
         """From the first loop on, the run can be paused and stopped."""
-        if "pause" not in self._controls:
+        if "pause" not in self._controls and os.getpid() == self._pid:
             self._controls = {"pause": {}, "stop": {}, **self._controls}
             self._tell_facts()
 

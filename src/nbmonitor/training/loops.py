@@ -98,7 +98,8 @@ class _Pass(Iterator[T]):
             length = length_of(item)
             if length is not None:
                 progress.samples += length
-                progress.batch_length = length
+                if self._loop.batch == 0:
+                    driver._fact(batch_size=length)
         return item
 
     def _plain(self) -> Iterator[T]:

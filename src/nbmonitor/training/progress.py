@@ -39,7 +39,6 @@ class Progress:
         self.mark: tuple[int, float] = (0, 0.0)
         self.durations: deque[float] = deque(maxlen=101)
         self.samples = 0
-        self.batch_length: int | None = None
         self.spent = 0.0
         self.waited = 0.0  # seconds held by Pause
         self.last_sign: float | None = None  # monotonic time of the last boundary of any loop

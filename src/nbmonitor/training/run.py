@@ -6,6 +6,7 @@ once, at the caller's line, with the remedy.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -16,9 +17,11 @@ from nbmonitor.errors import InputError
 from nbmonitor.events import EPOCH_SERIES, Epoch, RunState
 from nbmonitor.training import images as imaging
 from nbmonitor.training import labels
+from nbmonitor.training.batch_size import BatchSize, is_loader, objection
 from nbmonitor.training.capture import clean, number, numbers, read, step_number
 from nbmonitor.training.driver import Driver
 from nbmonitor.training.frames import Encoder, Frame, Pace
+from nbmonitor.training.learning_rate import LearningRate
 from nbmonitor.training.loops import Epochs, Track
 from nbmonitor.training.notices import Notices
 
@@ -328,7 +331,30 @@ class Run(Driver):
         name
             Shown instead of the split.
         """
-        return Track(self, iterable, split, total, name or split, _same)
+        self._register()
+        if split == "train" and is_loader(iterable):
+            self._take_loader(iterable)
+        return Track(self, iterable, split, total, name or split, self._current)
+
+    def _take_loader(self, loader: Any) -> str:
+        """Register the batch size of a loader; returns why it cannot be changed, "" where it can."""
+        why = objection(loader)
+        held = self._control.batch_size
+        if why:
+            if held is not None:
+                self._control.batch_size = None
+                self._controls.pop("batch_size", None)
+        elif held is None:
+            self._control.batch_size = held = BatchSize(loader)
+        elif held.loader is not loader:
+            held.take(loader)
+        if not why and held is not None:
+            self._controls["batch_size"] = held.facts()
+        return why
+
+    def _current(self, iterable: Any) -> Any:
+        held = self._control.batch_size
+        return iterable if held is None else held.current(iterable)
 
     def epochs(self, count: int) -> Epochs:
         """Loop over epochs: ``for epoch in run.epochs(10)``. When the outermost such loop runs out, the run is COMPLETED.
@@ -343,6 +369,7 @@ class Run(Driver):
         whole = step_number(count)
         if whole is None:
             raise InputError(f"run.epochs needs a whole number of epochs from 0, not {count!r}")
+        self._register()
         return Epochs(self, whole)
 
     def step(self) -> bool:
@@ -350,6 +377,54 @@ class Run(Driver):
         if self._gate and not self._enter():
             return True
         return self._step()
+
+    # --- steering ----------------------------------------------------------------------------------------------------
+
+    def control(
+        self, *, optimizer: Any = None, scheduler: Any = None, model: Any = None, loader: Any = None
+    ) -> None:
+        """Say what the dashboard may act upon; its buttons appear for what is named here. May be called again.
+
+        Parameters
+        ----------
+        optimizer
+            A PyTorch optimizer: the learning rate can be set, scaled, pinned and released; its effective rate is logged
+            as ``lr`` (further parameter groups as ``lr/1``, ...).
+        scheduler
+            Its schedule, where the optimizer cannot tell by itself (ReduceLROnPlateau, one of your own).
+        model
+            Shown by class and number of parameters.
+        loader
+            A map-style DataLoader whose batch size can be changed; one given to ``track`` needs no mention.
+
+        Raises
+        ------
+        InputError
+            When ``optimizer`` has no parameter groups with a rate.
+        """
+        if os.getpid() != self._pid:
+            self._ignored += 1
+            return
+        if optimizer is None and scheduler is not None:
+            optimizer = getattr(scheduler, "optimizer", None)
+        if optimizer is not None:
+            rate = LearningRate(optimizer, scheduler)
+            old = self._control.learning_rate
+            if old is not None:
+                old.close()
+            self._control.learning_rate = rate
+            self._controls["learning_rate"] = rate.facts()
+        if model is not None:
+            self._fact(model=_described(model))
+        if loader is not None:
+            why = self._take_loader(loader)
+            if why:
+                self._notices.warn(
+                    "loader",
+                    f"The batch size cannot be changed from the dashboard: {why}. Give run.control a plain map-style "
+                    "torch DataLoader with batch_size=, or leave `loader=` out.",
+                )
+        self._tell_facts()
 
     # --- reading back ------------------------------------------------------------------------------------------------
 
@@ -406,5 +481,11 @@ class Run(Driver):
         self._over(error)
 
 
-def _same(iterable: Iterable[T]) -> Iterable[T]:
-    return iterable
+def _described(model: Any) -> str:
+    """Class and number of parameters of a model."""
+    kind = clean(type(model).__name__)
+    try:
+        count = sum(int(p.numel()) for p in model.parameters())
+    except Exception:  # no PyTorch module: its class will do
+        return kind
+    return f"{kind}, {count:,} parameters"
