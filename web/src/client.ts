@@ -6,6 +6,7 @@ import { createRoads, uuid, type ModelLike } from "./roads.ts";
 import { createStore, type Asked, type Settings, type Store } from "./store.ts";
 
 export interface Model extends ModelLike {
+  get?(name: string): unknown;
   on(name: string, callback: (...args: never[]) => void): void;
   off(name?: string | null, callback?: ((...args: never[]) => void) | null): void;
 }
@@ -44,6 +45,7 @@ function nextFrame(act: () => void): void {
 
 export function createClient(model: Model): Client {
   const client = uuid();
+  const dashboard = String(model.get?.("dashboard") ?? ""); // the control channel is one for all dashboards of a kernel
   const store = createStore(client, nextFrame);
   const roads = createRoads(model);
   const { state } = store;
@@ -67,7 +69,7 @@ export function createClient(model: Model): Client {
   const pictures = createPictures(() => state.settings.fps, () => store.touch("picture"));
 
   function ask(op: Op, fields: Record<string, unknown> = {}): Promise<Reply> {
-    const request: Request = { id: uuid(), client, op, ...fields };
+    const request: Request = { id: uuid(), client, dashboard, op, ...fields };
     return roads.request(request, INSIST.has(op)).then((reply) => {
       const { health } = state;
       if (health.road !== roads.road || op === "ping" || health.rtt === null) {
@@ -173,7 +175,7 @@ export function createClient(model: Model): Client {
     const run = state.run;
     if (!run) return;
     for (const [id, old] of state.asked) if (old.control === control && old.done) state.asked.delete(id);
-    const request: Request = { id: uuid(), client, op: "command", run: run.id, kind, params };
+    const request: Request = { id: uuid(), client, dashboard, op: "command", run: run.id, kind, params };
     const asked: Asked = {
       id: request.id, kind, control, mode: String(params.mode ?? ""), at: Date.now(), done: false, ok: false, words: "",
     };

@@ -187,7 +187,7 @@ export type Op =
 
 export type CommandKind = "pause" | "resume" | "stop" | "set_learning_rate" | "set_batch_size";
 
-export type Request = { id: string; client: string; op: Op } & Record<string, unknown>;
+export type Request = { id: string; client: string; dashboard: string; op: Op } & Record<string, unknown>;
 export type Reply = { id: string; ok: boolean; reason?: string };
 export type CommReply = Reply & { k: "reply" };
 
