@@ -54,6 +54,7 @@ export function confidence(value: number | null | undefined): string {
 
 export function rate(value: number): string {
   if (!Number.isFinite(value)) return "–";
+  if (value === 0) return "0";
   return value >= 999.5 ? count(value) : value.toFixed(value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2);
 }
 

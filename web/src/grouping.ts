@@ -1,10 +1,12 @@
 // Which charts there are, in what order, under what headings, in which colours. Pure.
 import { MACHINE, type Curve } from "./curves.ts";
+import { figure, percent, plain } from "./format.ts";
 
 export type Chart = { name: string; title: string; curves: Curve[]; colour: number };
 export type Group = { name: string; charts: Chart[] };
 
 export const MANY = 8; // more charts than this are grouped and folded
+const STAY_OPEN = 4; // of those without a prefix
 
 const TITLES: Record<string, string> = {
   loss: "Loss", accuracy: "Accuracy", acc: "Accuracy", lr: "Learning rate", learning_rate: "Learning rate",
@@ -26,6 +28,17 @@ export function isFraction(chart: string, curves: Curve[]): boolean {
     Object.values(curve.points).map((points) => points.y[points.y.length - 1] ?? 0),
   );
   return values.length > 0 && [...values, ...most].every((value) => !(value < 0 || value > 1.0001));
+}
+
+/** The newest value of a curve, as it stands beside the chart's title. */
+export function valueText(chart: string, curves: Curve[], value: number): string {
+  if (isFraction(chart, curves)) return percent(value);
+  return isSetting(chart) ? plain(value) : figure(value);
+}
+
+/** A learning rate is set, not measured: it is neither noisy nor to be smoothed. */
+export function isSetting(chart: string): boolean {
+  return LAST.includes(chart.slice(chart.lastIndexOf("/") + 1)) || LAST.includes(prefixOf(chart));
 }
 
 function place(name: string): number {
@@ -63,8 +76,8 @@ export function prefixOf(name: string): string {
 }
 
 /**
- * Up to eight charts stand open; more are grouped by what is before the "/" and folded, but for the first two
- * that have no prefix (loss and accuracy, where there are such). A filter shows what matches, unfolded.
+ * Up to eight charts stand open; more are grouped by what is before the "/" and folded, but for the first few
+ * that have no prefix (loss and accuracy among them). A filter shows what matches, unfolded.
  */
 export function groupCharts(charts: Chart[], filter: string): { open: Chart[]; groups: Group[] } {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
@@ -76,7 +89,7 @@ export function groupCharts(charts: Chart[], filter: string): { open: Chart[]; g
     return { open, groups: [] };
   }
   if (charts.length <= MANY) return { open: charts, groups: [] };
-  const open = charts.filter((chart) => prefixOf(chart.name) === "").slice(0, 2);
+  const open = charts.filter((chart) => prefixOf(chart.name) === "").slice(0, STAY_OPEN);
   const groups = new Map<string, Chart[]>();
   for (const chart of charts) {
     if (open.includes(chart)) continue;

@@ -39,6 +39,7 @@ export type Colours = {
   text: string;
   quiet: string;
   grid: string;
+  faint: string;
   ground: string;
   hold: string;
   accent: string;
@@ -46,13 +47,33 @@ export type Colours = {
   series: string[];
 };
 
+const plain = new Map<string, string>();
+let pixel: CanvasRenderingContext2D | null = null;
+
+/** Any CSS colour as rgba(): Plotly knows neither color-mix() nor the newer colour spaces that a theme may use. */
+function asRgba(colour: string): string {
+  const known = plain.get(colour);
+  if (known) return known;
+  pixel ??= Object.assign(document.createElement("canvas"), { width: 1, height: 1 })
+    .getContext("2d", { willReadFrequently: true });
+  if (!pixel) return colour;
+  pixel.clearRect(0, 0, 1, 1);
+  pixel.fillStyle = colour;
+  pixel.fillRect(0, 0, 1, 1);
+  const [r, g, b, a] = pixel.getImageData(0, 0, 1, 1).data as unknown as [number, number, number, number];
+  const made = `rgba(${r},${g},${b},${(a / 255).toFixed(3)})`;
+  plain.set(colour, made);
+  return made;
+}
+
 export function readColours(root: HTMLElement): Colours {
   const style = getComputedStyle(root);
-  const value = (name: string): string => style.getPropertyValue(name).trim();
+  const value = (name: string): string => asRgba(style.getPropertyValue(name).trim());
   return {
     text: value("--nbm-text"),
     quiet: value("--nbm-quiet"),
     grid: value("--nbm-line"),
+    faint: value("--nbm-faint"),
     ground: value("--nbm-ground"),
     hold: value("--nbm-hold"),
     accent: value("--nbm-accent"),

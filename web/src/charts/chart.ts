@@ -1,8 +1,7 @@
 // One chart: its heading with the last values, its plot, its zoom by drag and by keyboard.
 import type { Send } from "../client.ts";
 import { h, setAttr, setText, show } from "../dom.ts";
-import { figure, percent } from "../format.ts";
-import { curveLabel, isFraction, type Chart } from "../grouping.ts";
+import { curveLabel, valueText, type Chart } from "../grouping.ts";
 import type { Store } from "../store.ts";
 import { readColours } from "../theme.ts";
 import { buildFigure } from "./figure.ts";
@@ -73,11 +72,11 @@ export function createChart(name: string, store: Store, send: Send, seen: () => 
 
   function showKeys(): void {
     if (!chart) return;
-    const fraction = isFraction(chart.name, chart.curves);
+    const { name: of, curves } = chart;
     const parts = chart.curves.filter((curve) => curve.total > 0).map((curve) => {
       const label = curveLabel(curve, chart as Chart);
       const finite = Number.isFinite(curve.last);
-      const value = fraction ? percent(curve.last) : figure(curve.last);
+      const value = valueText(of, curves, curve.last);
       return { label, value, finite, dash: curve.split === "val", dots: curve.kind === "epoch" };
     });
     const text = parts.map((part) => Object.values(part).join()).join("|") + chart.colour;

@@ -1,7 +1,7 @@
 // From curves to what Plotly is told: traces and layout. Pure, so that it can be tested without a page.
 import type { Curve, Points } from "../curves.ts";
 import { clean, shorten } from "../format.ts";
-import { curveLabel, isFraction, type Chart } from "../grouping.ts";
+import { curveLabel, isFraction, isSetting, type Chart } from "../grouping.ts";
 import type { Axis, MarkView } from "../messages.ts";
 import type { Colours } from "../theme.ts";
 import type { Layout, Trace } from "./plotly.ts";
@@ -113,7 +113,7 @@ function traces(input: FigureInput, curve: Curve, found: Points, fraction: boole
   const line = { color: colour, dash };
   // A lone point is no line: without a marker it would not be seen at all.
   if (found.x.length === 1) return [{ ...common, y: found.y, mode: "markers", marker: { color: colour, size: 5 } }];
-  if (input.smooth <= 0 || found.x.length <= FEW) {
+  if (input.smooth <= 0 || isSetting(chart.name) || found.x.length <= FEW) {
     return [{ ...common, y: found.y, mode: "lines", line: { ...line, width: 1.6 } }];
   }
   return [
@@ -188,7 +188,7 @@ export function buildFigure(input: FigureInput): Figure {
   const most = Math.max(2, Math.floor((width - LEFT) / 90));
   const ticks = axis === "time" ? { tickmode: "array", ...timeTicks(lo, hi, most) } : { nticks: most };
   const font = { family: colours.font, size: 10.5, color: colours.quiet };
-  const lines = { gridcolor: colours.grid, zeroline: false, tickcolor: "rgba(0,0,0,0)", ticklen: 3, showline: false };
+  const lines = { gridcolor: colours.faint, zeroline: false, tickcolor: "rgba(0,0,0,0)", ticklen: 3, showline: false };
   const unit = axis === "step" ? "step %{x:,.0f}" : axis === "epoch" ? "epoch %{x:.2~f}" : "%{x:,.0f} s";
   const marked = marksOf(input, [lo, hi]);
   const layout: Layout = {

@@ -1,6 +1,7 @@
 // How alive the connection is, in a few words; the facts behind them in the tooltip.
 import { h, setAttr, setText } from "../dom.ts";
 import { count, duration, milliseconds } from "../format.ts";
+import { subscribeSlowly } from "../pace.ts";
 import type { Store } from "../store.ts";
 
 const ROADS = {
@@ -20,7 +21,7 @@ export function badge(el: HTMLElement, store: Store): () => void {
   const text = h("span", { class: "nbm-num" });
   const facts = h("span", { class: "nbm-tip nbm-num", role: "tooltip", id: `nbm-tip-${Math.random().toString(36).slice(2)}` });
   const body = h("span", {
-    class: "nbm-badge", tabindex: 0, role: "note", "aria-describedby": facts.id,
+    class: "nbm-live", tabindex: 0, role: "note", "aria-describedby": facts.id,
   }, dot, text);
   el.append(body, facts);
 
@@ -61,7 +62,5 @@ export function badge(el: HTMLElement, store: Store): () => void {
   }
 
   update();
-  return store.subscribe((topics) => {
-    if (topics.has("health") || topics.has("link") || topics.has("perf")) update();
-  });
+  return subscribeSlowly(store, ["link"], ["health", "perf"], update);
 }

@@ -4,6 +4,7 @@ import type { Send } from "../client.ts";
 import { h, setAttr, setText, show } from "../dom.ts";
 import { num, plain } from "../format.ts";
 import type { CommandKind } from "../messages.ts";
+import { subscribeSlowly } from "../pace.ts";
 import type { Asked, Store } from "../store.ts";
 import { actionButton, icons } from "./buttons.ts";
 import { numberField } from "./field.ts";
@@ -157,9 +158,7 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
   update();
   // Time alone changes what is said: "asked 4 s ago…", a refusal that fades.
   const timer = setInterval(() => { if (state.asked.size > 0) update(); }, 250);
-  const off = store.subscribe((topics) => {
-    if (topics.has("run") || topics.has("commands") || topics.has("health")) update();
-  });
+  const off = subscribeSlowly(store, ["run", "commands"], ["health"], update);
   return () => {
     clearInterval(timer);
     off();

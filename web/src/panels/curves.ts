@@ -6,6 +6,7 @@ import { MACHINE } from "../curves.ts";
 import { h, setAttr, setText, show } from "../dom.ts";
 import { groupCharts, listCharts, MANY, type Chart } from "../grouping.ts";
 import type { Axis } from "../messages.ts";
+import { subscribeSlowly } from "../pace.ts";
 import type { Store } from "../store.ts";
 import { segments } from "./buttons.ts";
 
@@ -140,14 +141,16 @@ export function curves(el: HTMLElement, store: Store, send: Send): () => void {
   }
 
   lay();
+  const slow = subscribeSlowly(store, [], ["series"], lay);
   const off = store.subscribe((topics) => {
-    if (topics.has("series") || topics.has("settings") || topics.has("run")) lay();
+    if (topics.has("settings") || topics.has("run")) lay();
     if (topics.has("settings") || topics.has("marks") || topics.has("theme")) {
       for (const cell of cells.values()) cell.stale();
     }
   });
   return () => {
     off();
+    slow();
     for (const cell of cells.values()) cell.dispose();
     cells.clear();
   };

@@ -1,9 +1,10 @@
 // What is running and how far it is: state in words, name, progress with the time left, speed.
 import type { Send } from "../client.ts";
-import { chartTitle, isFraction } from "../grouping.ts";
+import { chartTitle, valueText } from "../grouping.ts";
 import { h, setAttr, setText, show } from "../dom.ts";
-import { clock, count, duration, figure, percent, rate } from "../format.ts";
+import { clock, count, duration, rate } from "../format.ts";
 import type { PerfView, RunView, State as RunState } from "../messages.ts";
+import { subscribeSlowly } from "../pace.ts";
 import type { Store } from "../store.ts";
 
 export const WORDS: Record<RunState, string> = {
@@ -111,8 +112,7 @@ export function header(el: HTMLElement, store: Store, send: Send): () => void {
         curves.find((one) => one.split === "train" && one.kind === "step") ??
         curves.find((one) => one.split === "train") ?? curves[0];
       if (!curve || (curve.total === 0 && Number.isNaN(curve.last))) continue;
-      const fraction = isFraction(chart, [curve]);
-      const value = fraction ? percent(curve.last) : figure(curve.last);
+      const value = valueText(chart, [curve], curve.last);
       const bad = Number.isFinite(curve.last) ? "" : "nbm-bad";
       const side = curve.split === "val" ? "val " : "";
       found.push(h("span", { class: "nbm-fact" }, `${side}${chartTitle(chart).toLowerCase()} `,
@@ -151,7 +151,7 @@ export function header(el: HTMLElement, store: Store, send: Send): () => void {
     setText(word, gone ? `${WORDS[run.state]}, when last seen` : WORDS[run.state] ?? run.state);
     setAttr(pill, "data-tone", gone ? "quiet" : TONE[run.state] ?? "quiet");
     setText(name, run.name);
-    const about = [run.model && `model ${run.model}`, run.dataset && `data ${run.dataset}`, run.notes,
+    const about = [run.name, run.model && `model ${run.model}`, run.dataset && `data ${run.dataset}`, run.notes,
       ...Object.entries(run.config).slice(0, 12).map(([key, value]) => `${key} = ${value}`)];
     setAttr(name, "title", about.filter(Boolean).join("\n") || null);
     showRuns();
@@ -173,7 +173,5 @@ export function header(el: HTMLElement, store: Store, send: Send): () => void {
   }
 
   update();
-  return store.subscribe((topics) => {
-    if (["run", "runs", "perf", "series", "health"].some((topic) => topics.has(topic as never))) update();
-  });
+  return subscribeSlowly(store, ["run", "runs"], ["perf", "series", "health"], update);
 }

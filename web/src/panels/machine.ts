@@ -2,6 +2,7 @@
 import { MACHINE, type Curve } from "../curves.ts";
 import { h, setAttr, setText, show, svg } from "../dom.ts";
 import { figure, memory } from "../format.ts";
+import { subscribeSlowly } from "../pace.ts";
 import type { Store } from "../store.ts";
 
 const LINE_POINTS = 90;
@@ -99,5 +100,5 @@ export function machine(el: HTMLElement, store: Store): () => void {
   }
 
   update();
-  return store.subscribe((topics) => { if (topics.has("series")) update(); });
+  return subscribeSlowly(store, [], ["series"], update);
 }

@@ -1,6 +1,7 @@
 // What a person has to know in words: no run yet, no data yet, silence, a run that failed, a kernel that is gone.
 import { h, setAttr, setText, show } from "../dom.ts";
 import { clock, duration } from "../format.ts";
+import { subscribeSlowly } from "../pace.ts";
 import type { Store } from "../store.ts";
 import { ENDED } from "./header.ts";
 
@@ -54,7 +55,7 @@ export function noticeFor(store: Store): Notice | null {
   }
   if (run.message && ENDED.has(run.state)) return { tone: "quiet", words: run.message };
   if (curves.all().length === 0 && batch === null && !ENDED.has(run.state)) {
-    return { tone: "quiet", words: "Nothing logged yet. Curves and pictures come from", code: ["run.log(loss=loss)", "run.log_batch(x, logits=logits, targets=y)"] };
+    return { tone: "quiet", words: "Nothing logged yet. Curves and pictures come from:", code: ["run.log(loss=loss)", "run.log_batch(x, logits=logits, targets=y)"], big: true };
   }
   return null;
 }
@@ -79,7 +80,5 @@ export function notice(el: HTMLElement, store: Store): () => void {
   }
 
   update();
-  return store.subscribe((topics) => {
-    if (["health", "run", "link", "perf", "series", "tiles"].some((topic) => topics.has(topic as never))) update();
-  });
+  return subscribeSlowly(store, ["run", "link"], ["health", "perf", "series", "tiles"], update);
 }

@@ -11,7 +11,8 @@ export type Tile = {
   context: CanvasRenderingContext2D | null;
   gap: HTMLElement;
   name: HTMLElement;
-  rest: HTMLElement;
+  truth: HTMLElement;
+  sure: HTMLElement;
   when: HTMLElement;
 };
 
@@ -19,12 +20,13 @@ export function createTile(index: number): Tile {
   const canvas = h("canvas", { width: 32, height: 32, "aria-hidden": "true" });
   const gap = h("span", { class: "nbm-gap" }, "no picture");
   const name = h("b");
-  const rest = h("span");
-  const when = h("span", { class: "nbm-when" });
+  const truth = h("span", { class: "nbm-is" });
+  const sure = h("span", { class: "nbm-sure" });
+  const when = h("span", { class: "nbm-when nbm-num" });
   const node = h("button", { type: "button", class: "nbm-tile", "data-tile": index },
-    h("span", { class: "nbm-px" }, canvas, gap), h("span", { class: "nbm-cap nbm-num" }, name, rest, when));
+    h("span", { class: "nbm-px" }, canvas, gap), h("span", { class: "nbm-cap nbm-num" }, name, h("span", { class: "nbm-rest" }, truth, sure)), when);
   show(gap, false);
-  return { node, canvas, context: canvas.getContext("2d", { alpha: false }), gap, name, rest, when };
+  return { node, canvas, context: canvas.getContext("2d", { alpha: false }), gap, name, truth, sure, when };
 }
 
 /** The name of a class, or its number where it has none. */
@@ -64,12 +66,17 @@ export function caption(tile: Tile, tiles: TilesView, at: number, names: string[
   const what = label ?? (known ? className(predicted, names)
     : truth !== null && truth !== undefined ? className(truth, names) : "");
   setText(tile.name, [sign, what].filter(Boolean).join(" "));
-  const rest: string[] = [];
-  if (!label && right === false) rest.push(`is ${className(truth, names)}`);
-  if (known || (sure !== null && sure !== undefined)) rest.push(confidence(sure));
-  setText(tile.rest, rest.join(" · "));
+  const is = !label && right === false ? `is ${className(truth, names)}` : "";
+  setText(tile.truth, is);
+  const percent = known || (sure !== null && sure !== undefined) ? confidence(sure) : "";
+  setText(tile.sure, is !== "" && percent !== "" ? `· ${percent}` : percent);
   setText(tile.when, withStep ? `step ${count(tiles.step)}` : "");
   show(tile.when, withStep);
+}
+
+/** The words of a tile, for the tooltip and for those who cannot see it: not at sixty a second. */
+export function describe(tile: Tile, tiles: TilesView, at: number, names: string[]): void {
+  const right = isRight(tiles, at);
   const words = facts(tiles, at, names).map(([key, value]) => `${key}: ${value}`);
   const verdict = right === null ? "" : right ? "right\n" : "wrong\n";
   setAttr(tile.node, "title", verdict + words.join("\n"));

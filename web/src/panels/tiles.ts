@@ -5,7 +5,7 @@ import { count } from "../format.ts";
 import type { Crop, Picture } from "../pictures.ts";
 import { type Batch, isRight, type Store, type WrongTile } from "../store.ts";
 import { segments } from "./buttons.ts";
-import { caption, paintTile, createTile, type Tile } from "./tile.ts";
+import { caption, describe, paintTile, createTile, type Tile } from "./tile.ts";
 import { createZoomed } from "./zoomed.ts";
 
 const WRONG_PERIOD = 500; // ms: the list of wrong tiles can be read only when it is not a film
@@ -23,6 +23,8 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
   let wrongAt = -Infinity;
   let wrongTimer: ReturnType<typeof setTimeout> | undefined;
   let alive = true;
+  let wordsAt = -Infinity;
+  let wordsNow = true;
 
   const title = h("span", { class: "nbm-title nbm-num" });
   const sub = h("span", { class: "nbm-quiet nbm-num" });
@@ -42,7 +44,7 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
     update();
   });
   mode.press("all");
-  const grid = h("div", { class: "nbm-tiles", role: "group", "aria-label": "Tiles of the batch" });
+  const grid = h("div", { class: "nbm-grid", role: "group", "aria-label": "Tiles of the batch" });
   const none = h("p", { class: "nbm-none" }, "No wrong prediction seen yet.");
   el.append(
     h("h3", {}, title, sub, held, h("span", { class: "nbm-push" }, speed, mode.node)),
@@ -88,6 +90,16 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
     setAttr(tile.node, "data-right", String(isRight(batch.tiles, at) ?? "unknown"));
     caption(tile, batch.tiles, at, names, wrongOnly);
     paintTile(tile, crop);
+    if (wordsNow) describe(tile, batch.tiles, at, names);
+  }
+
+  /** The words of all tiles that stand: when the grid is held, and now and then while it moves. */
+  function describeAll(): void {
+    const names = state.run?.classNames ?? [];
+    cells.forEach((tile, index) => {
+      const from = wrongOnly ? shownList[index] : shown ? { batch: shown, index } : undefined;
+      if (from && !tile.node.hidden) describe(tile, from.batch.tiles, from.index, names);
+    });
   }
 
   function headline(batch: Batch | null): void {
@@ -112,16 +124,16 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
 
   function drawBatch(picture: Picture): void {
     const { batch } = picture;
-    const fresh = shown?.n !== batch.n || shown.tiles.id !== batch.tiles.id;
     shown = batch;
+    wordsNow = performance.now() - wordsAt > WRONG_PERIOD;
+    if (wordsNow) wordsAt = performance.now();
     for (let index = 0; index < batch.tiles.count; index += 1) fill(index, batch, index, picture.tile(index));
     lay(batch.tiles.count, batch.tiles.mosaic?.width ?? picture.tile(0)?.width ?? 0);
     headline(batch);
-    if (!fresh) return;
     send.painted(batch.n);
     const root = el.closest(".nbm");
     setAttr(root ?? el, "data-painted", state.health.painted);
-    root?.dispatchEvent(new CustomEvent("nbm-painted", { detail: { n: batch.n, t: batch.t } }));
+    root?.dispatchEvent(new CustomEvent("nbm-painted", { detail: { n: batch.n, t: batch.t, time: batch.tiles.time } }));
   }
 
   async function drawWrong(): Promise<void> {
@@ -132,6 +144,7 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
     }));
     if (alive && wrongOnly) {
       shownList = list;
+      wordsNow = true;
       list.forEach((one, index) => {
         fill(index, one.batch, one.index, decoded.get(one.batch)?.tile(one.index) ?? null);
       });
@@ -174,11 +187,13 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
       return;
     }
     const picture = pictures.current;
-    if (picture && batch && picture.batch.tiles.id <= batch.tiles.id) drawBatch(picture);
-    else if (!picture) headline(batch);
+    if (!picture || !batch) headline(batch);
+    else if (picture.batch !== shown) drawBatch(picture);
+    else headline(shown);
   }
 
   const refresh = (): void => {
+    if (holding()) describeAll();
     headline(wrongOnly ? (shownList[0]?.batch ?? null) : shown);
     update();
   };
@@ -201,9 +216,10 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
   });
   grid.addEventListener("keydown", (event) => {
     const at = cells.findIndex((tile) => tile.node === document.activeElement);
+    const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
     const last = cells.filter((tile) => !tile.node.hidden).length - 1;
     const moves: Record<string, number> = {
-      ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + 4, ArrowUp: at - 4, Home: 0, End: last,
+      ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + columns, ArrowUp: at - columns, Home: 0, End: last,
     };
     const to = moves[event.key];
     if (event.key === " ") {
