@@ -67,7 +67,7 @@ def dispatch(request: object, road: Road = "control") -> Reply:
     """Hand a request to the dashboard it names. Never raises."""
     if not isinstance(request, dict):
         return {"id": "", "ok": False, "reason": "a request must be an object"}
-    key, name = str(request.get("id"))[:100], request.get("dashboard")
+    key, name = str(request.get("id"))[:100], request.get("dashboard") or None
     with _lock:
         there = dict(_addressees)
     if name is None and len(there) == 1:

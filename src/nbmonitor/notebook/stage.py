@@ -123,7 +123,7 @@ class Stage:
         mail = self._box.drain()
         told = False
         if mail.resync:
-            self._load()
+            self._load(target or "")
         for event in mail.events:
             told = self._take(event) or told
         if told or now >= self._info_at:
@@ -142,14 +142,18 @@ class Stage:
         self._clear()
         if run_id is None:
             return
-        self.info = self._source.run(run_id)
-        self._box = self._source.subscribe(run_id, notify=self._notify)
-        self._box.demand = self._demand
-        self._load()
+        info = self._source.run(run_id)
+        box = self._source.subscribe(run_id, notify=self._notify)
+        try:
+            self._load(run_id)
+        except BaseException:
+            box.close()  # half a history is none: the next look begins anew
+            raise
+        box.demand = self._demand
+        self.info, self._box = info, box
 
-    def _load(self) -> None:
+    def _load(self, run_id: str) -> None:
         self._clear()
-        run_id = self.run_id or ""
         for event in self._source.events(run_id, limit=LINES):
             self.chronicle.take(event)
         for event in self._source.latest(run_id):
