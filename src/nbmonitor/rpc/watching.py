@@ -139,7 +139,10 @@ class Watching:
         self._asked = wanted
         ask = self._channel.unary_unary(f"/{codec.MONITOR}/AdjustWatch")
         try:
-            ask.future(wire.adjust(self._watch_id, wanted), timeout=5.0, metadata=self._metadata)
+            call = ask.future(
+                wire.adjust(self._watch_id, wanted), timeout=5.0, metadata=self._metadata
+            )
+            call.add_done_callback(lambda _: None)  # keeps the call: one without owner is cancelled
         except ValueError as error:  # the channel was closed meanwhile
             _log.debug("wishes for %r not passed on: %r", self.run_id, error)
 

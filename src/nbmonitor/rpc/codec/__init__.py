@@ -23,7 +23,8 @@ MONITOR = "nbmonitor.rpc.v1.MonitorService"
 def methods(service: str) -> dict[str, tuple[bool, bool]]:
     """The RPCs of a service as name → (client streams, server streams), read off the descriptor."""
     file = monitor_pb2 if service == MONITOR else ingest_pb2
-    found = file.DESCRIPTOR.services_by_name[service.rpartition(".")[2]]
+    name = "IngestService" if service == CONTRACT else service.rpartition(".")[2]
+    found = file.DESCRIPTOR.services_by_name[name]
     out = {m.name: (m.client_streaming, m.server_streaming) for m in found.methods}
     if service == CONTRACT:
         del out["UploadCheckpoint"]  # not in the contract
