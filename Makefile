@@ -96,15 +96,8 @@ binder-check: setup
 
 # -- now and then -----------------------------------------------------------------------------------------------
 
-# An old grpcio-tools on purpose: modules that it generates load on protobuf 5.28 and on everything newer.
-.cache/proto/.ready:
-	$(PYTHON) -m venv .cache/proto
-	.cache/proto/bin/pip install --quiet --disable-pip-version-check grpcio-tools==1.68.1 "setuptools<80"
-	@touch $@
-
-proto: .cache/proto/.ready
-	.cache/proto/bin/python -m grpc_tools.protoc -I protos --python_out=src --pyi_out=src \
-	    protos/nbmonitor/rpc/v1/*.proto
+proto:
+	PYTHON=$(PYTHON) sh scripts/generate_protos.sh
 
 soak: web browser
 	$(BIN)/python -m pytest -m soak

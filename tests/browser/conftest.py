@@ -60,12 +60,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
     """Run a test; when it failed and the browser has died meanwhile, say so and run it once more."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for jupyter in Jupyter.live:
+        jupyter.browser_died = False
     reports = runtestprotocol(item, nextitem=nextitem, log=False)
     if any(report.failed for report in reports) and any(
         jupyter.browser_died for jupyter in Jupyter.live
     ):
-        for jupyter in Jupyter.live:
-            jupyter.browser_died = False
         print(f"\nthe browser died in {item.nodeid}: one more try")
         item._initrequest()
         reports = runtestprotocol(item, nextitem=nextitem, log=False)
