@@ -68,7 +68,6 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
 
   const rate = numberField({
     label: "Learning rate", input: "lr", action: "lr-set",
-    check: (value) => (value > 0 ? null : "must be above 0"),
     submit: (value) => act("set_learning_rate", { value, mode: "set" }, "lr"),
   });
   const scale = (factor: number) => (): void => act("set_learning_rate", { value: factor, mode: "scale" }, "lr");
@@ -89,7 +88,6 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
 
   const batch = numberField({
     label: "Batch size", input: "batch", action: "batch-set",
-    check: (value) => (Number.isInteger(value) ? null : "must be a whole number"),
     submit: (value) => act("set_batch_size", { value }, "batch"),
   });
   const batchSaid = h("span", { class: "nbm-said", role: "status" });
