@@ -63,6 +63,11 @@ def run(make) -> Run:
     return make()
 
 
+@pytest.fixture(name="wait_for")
+def _wait_for():
+    return wait_for
+
+
 def wait_for(condition, timeout=5.0):
     """Wait until ``condition()`` is true; returns what it gave."""
     deadline = time.monotonic() + timeout

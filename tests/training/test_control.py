@@ -237,7 +237,9 @@ def test_the_end_answers_what_waits(run, person):
 
 
 def test_a_run_that_is_not_steerable_rejects_with_the_reason(broker, make, person_of):
-    info = RunInfo("", "rank 1", steerable=False, why="rank 1 of 2 is not steered", rank=1, world_size=2)
+    info = RunInfo(
+        "", "rank 1", steerable=False, why="rank 1 of 2 is not steered", rank=1, world_size=2
+    )
     run = make(info=info)
     run.step()
     run.log(loss=1.0)

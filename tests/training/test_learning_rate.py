@@ -19,9 +19,7 @@ class Bench:
 
     def __init__(self, schedule=None, groups=((1.0,),), optimizer=torch.optim.SGD, **options):
         self.weights = [torch.nn.Parameter(torch.zeros(1, dtype=torch.float64)) for _ in groups]
-        settings = [
-            {"params": [w], "lr": g[0]} for w, g in zip(self.weights, groups, strict=True)
-        ]
+        settings = [{"params": [w], "lr": g[0]} for w, g in zip(self.weights, groups, strict=True)]
         self.optimizer = optimizer(settings, lr=groups[0][0], **options)
         self.schedule = schedule(self.optimizer) if schedule else None
         self.seen = []
@@ -50,7 +48,10 @@ SCHEDULES = {
     "plateau": lambda o: schedules.ReduceLROnPlateau(o, patience=2, factor=0.5),
     "sequential": lambda o: schedules.SequentialLR(
         o,
-        [schedules.LinearLR(o, 0.1, total_iters=5), schedules.CosineAnnealingLR(o, 20, eta_min=0.05)],
+        [
+            schedules.LinearLR(o, 0.1, total_iters=5),
+            schedules.CosineAnnealingLR(o, 20, eta_min=0.05),
+        ],
         [5],
     ),
 }

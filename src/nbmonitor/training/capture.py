@@ -62,6 +62,8 @@ def number(value: Any) -> Any:
     if hasattr(value, "is_cpu") and hasattr(value, "detach"):  # torch
         if value.numel() != 1:
             raise InputError(_several(tuple(value.shape)))
+        if getattr(value, "is_meta", False):
+            raise InputError("it is on the meta device, where tensors have no data")
         if not value.is_cpu:
             return value.detach().clone()
         value = value.item()

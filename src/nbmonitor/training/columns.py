@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+EPOCH_KEY = "\0epoch"  # raw name of our own points on the epoch axis, which nothing a person logs can come upon
 Row = tuple[int, float, Any]
 """``(step, epoch seconds, values)``: what one call appends. ``values``: a dict by raw name, or a payload."""
 
@@ -47,7 +48,8 @@ class Columns:
                 if len(self._names) >= self._max:
                     self.refused += len(steps)
                     continue
-                known = self._names[name] = name if name is EPOCH_SERIES else clean(name)
+                known = EPOCH_SERIES if name == EPOCH_KEY else clean(name)
+                self._names[name] = known
             column = _column(known, steps, values, times)
             twin = out.get(known)  # two raw names that are spelled alike once made safe
             out[known] = column if twin is None else _joined(twin, column)

@@ -146,4 +146,3 @@ class Control:
         self._answer(
             CommandRecord(command, state, step, before or {}, after or {}, error, resolved_at=now)
         )
-

@@ -9,8 +9,9 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from nbmonitor.events import EPOCH_SERIES, Heartbeat, RunState, RunUpdate, Status
+from nbmonitor.events import Heartbeat, RunState, RunUpdate, Status
 from nbmonitor.training import life
+from nbmonitor.training.columns import EPOCH_KEY
 from nbmonitor.training.control import Control
 from nbmonitor.training.meters import Meter
 from nbmonitor.training.notices import Notices
@@ -303,10 +304,10 @@ class Driver:
     # --- epochs ------------------------------------------------------------------------------------------------------
 
     def _begin_epoch(self, now: float) -> None:
-        self._outbox.put(self._progress.step, {EPOCH_SERIES: self._progress.begin_epoch(now)})
+        self._outbox.put(self._progress.step, {EPOCH_KEY: self._progress.begin_epoch(now)})
 
     def _end_epoch(self, now: float) -> None:
-        self._outbox.put(self._progress.step, {EPOCH_SERIES: self._progress.end_epoch(now)})
+        self._outbox.put(self._progress.step, {EPOCH_KEY: self._progress.end_epoch(now)})
 
     # --- facts -------------------------------------------------------------------------------------------------------
 

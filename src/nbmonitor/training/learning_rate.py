@@ -44,9 +44,13 @@ class LearningRate:
         self.optimizer, self._scheduler = optimizer, scheduler
         self._factor = 1.0
         self._pinned: tuple[float, ...] | None = None
-        self._original: tuple[float, ...] | None = None  # before the first write without a scheduler
+        self._original: tuple[float, ...] | None = (
+            None  # before the first write without a scheduler
+        )
         self._hooks: list[Any] = []
-        self._held: list[tuple[Any, Any, float]] = []  # group, its scheduled rate, the rate in its place
+        self._held: list[
+            tuple[Any, Any, float]
+        ] = []  # group, its scheduled rate, the rate in its place
         self._told: tuple[float, ...] = ()
         self._looks = 0
 
@@ -214,7 +218,9 @@ def _read(group: Any) -> float:
 
 
 def _put(group: Any, rate: float) -> None:
-    if hasattr(group["lr"], "fill_"):  # capturable and fused optimizers hold a tensor, read where it lies
+    if hasattr(
+        group["lr"], "fill_"
+    ):  # capturable and fused optimizers hold a tensor, read where it lies
         group["lr"].fill_(rate)
     else:
         group["lr"] = rate

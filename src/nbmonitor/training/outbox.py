@@ -25,7 +25,7 @@ from nbmonitor.events import (
     RunInfo,
     Scalars,
 )
-from nbmonitor.training.columns import Columns
+from nbmonitor.training.columns import EPOCH_KEY, Columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -111,6 +111,7 @@ class Outbox:
         self._next_beat = 0.0
         self._busy_until = 0.0
         self._gap_told = 0
+        self._why_lost = ""
         self._epoch_step = -1
         self._pixels = 512
 
@@ -147,6 +148,7 @@ class Outbox:
             if type(row[2]) is dict:
                 self.removed += ROW_BYTES + VALUE_BYTES * len(row[2])
                 self.lost += len(row[2])
+                self._why_lost = "the outbox was full: the oldest values went"
             else:
                 self._rescued.append(row)
 
@@ -226,7 +228,7 @@ class Outbox:
         events = list(self._pictures())
         due = list(self._pulse.pulse())
         if due and epoch is not None:
-            self._rows.append((step, self._clock(), {EPOCH_SERIES: epoch}))
+            self._rows.append((step, self._clock(), {EPOCH_KEY: epoch}))
             self.added += ROW_BYTES + VALUE_BYTES
         flushed: list[threading.Event] = []
         while True:
@@ -238,11 +240,12 @@ class Outbox:
             self._publish(events)
             events = []
         events.extend(self._event(step, self._clock(), payload) for payload in due)
-        if self.lost > self._gap_told:
-            gap = Gap("the outbox was full: the oldest values went", self.lost - self._gap_told)
-            self._gap_told = self.lost
+        lost = self.lost
+        if lost > self._gap_told:
+            gap = Gap(self._why_lost, lost - self._gap_told)
             events.append(self._event(step, self._clock(), gap))
-        self._publish(events)
+        if self._publish(events):
+            self._gap_told = lost
         for done in flushed:
             done.set()
         self._beat()
@@ -290,6 +293,7 @@ class Outbox:
         end_block()
         if self._columns.refused:
             self.lost += self._columns.refused
+            self._why_lost = "there are more than 100,000 names"
             self._columns.refused = 0
             self._notices.later(
                 "names",
@@ -336,12 +340,13 @@ class Outbox:
         info = self._info
         return Event(info.run_id, step, when, payload, rank=info.rank, incarnation=info.incarnation)
 
-    def _publish(self, events: Sequence[Event]) -> None:
+    def _publish(self, events: Sequence[Event]) -> bool:
         if not events:
-            return
+            return True
         try:
             self._sink.publish(events)
         except Exception:
+            self._why_lost = "they could not be handed over"
             self.lost += sum(
                 len(c.steps)
                 for e in events
@@ -349,6 +354,8 @@ class Outbox:
                 for c in e.payload.columns
             )
             self._failed("its sink refused events")
+            return False
+        return True
 
     def _beat(self) -> None:
         now = self._monotonic()

@@ -1,0 +1,328 @@
+"""The buffer beside the loop: bounded, in order, counted, and out of the way of a sink that fails."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from nbmonitor.events import Epoch, Gap, Heartbeat, Performance, Resources, Scalars, Status
+from nbmonitor.training import resources
+from nbmonitor.training.columns import Columns
+
+
+def scalars(fake, name="a"):
+    return [
+        (int(s), float(v))
+        for block in fake.payloads(Scalars)
+        for c in block.columns
+        if c.name == name
+        for s, v in zip(c.steps, c.values, strict=True)
+    ]
+
+
+def test_values_travel_as_columns_not_as_points(make, fake):
+    run = make(sink=fake)
+    for i in range(3000):
+        run.log(a=float(i), b=-float(i), step=i)
+    run.finish()
+    assert scalars(fake) == [(i, float(i)) for i in range(3000)]
+    assert len(fake.payloads(Scalars)) < 100
+
+
+def test_the_order_of_values_and_words_is_kept(make, fake):
+    run = make(sink=fake)
+    run.log(a=1.0)
+    run.log_epoch(e=1.0)
+    run.log(a=2.0)
+    run.finish()
+    kinds = [type(e.payload) for e in fake.events if not isinstance(e.payload, Performance)]
+    assert kinds == [Status, Scalars, Epoch, Scalars, Status]
+
+
+def test_beyond_the_bound_the_oldest_go_counted_and_declared(make, fake, wait_for):
+    run = make(sink=fake)
+    run._outbox.close()
+    run._outbox._max_bytes = 100_000
+    for i in range(1000):
+        run.log(a=float(i), step=i)
+    run.log_epoch(e=1.0)
+    for i in range(1000, 2000):
+        run.log(a=float(i), step=i)
+    assert len(run._outbox._rows) < 300
+    run._outbox.start()
+    run._outbox.flush()
+    kept = scalars(fake)
+    assert kept[-1] == (1999, 1999.0)
+    assert [s for s, _ in kept] == list(range(2000 - len(kept), 2000)), "the newest stay"
+    gaps = fake.payloads(Gap)
+    assert sum(g.count for g in gaps) == 2000 - len(kept) == run._outbox.lost
+    assert "full" in gaps[0].reason
+    assert len(fake.payloads(Epoch)) == 1, "words are not dropped"
+    run._outbox.interval = 0
+    run._outbox._next_beat = 0.0
+    run._outbox.flush()
+    wait_for(lambda: fake.beats and fake.beats[-1].lost == run._outbox.lost)
+
+
+def test_a_burst_is_not_lost(run):
+    for i in range(100_000):
+        run.log(a=1.0, b=2.0, c=3.0, step=i)
+    run.finish()
+    assert len(run.history("a")[0]) + run._outbox.lost // 3 == 100_000
+    assert run._outbox.lost == 0
+
+
+def test_the_worker_rests_and_wakes(make, fake, wait_for):
+    run = make(sink=fake)
+    wait_for(lambda: run._outbox.asleep)
+    run.log(a=1.0)
+    began = time.monotonic()
+    wait_for(lambda: scalars(fake))
+    assert time.monotonic() - began < 0.4, "and not at the end of its rest"
+
+
+def test_heartbeats_tell_the_age_of_the_last_step(make, fake, wait_for):
+    now = [50.0]
+    run = make(sink=fake, monotonic=lambda: now[0], interval=2.0)
+
+    def beat():
+        now[0] += 2.0
+        known = len(fake.beats)
+        run._outbox.flush()
+        wait_for(lambda: len(fake.beats) > known)
+        return fake.beats[-1]
+
+    first = beat()
+    assert isinstance(first, Heartbeat)
+    assert first.boundary_age is None, "no loop yet: nothing to wait for"
+    assert first.interval == 2.0
+    loop = iter(run.track(range(5)))
+    next(loop)
+    next(loop)
+    assert beat().boundary_age == pytest.approx(2.0)
+    assert beat().boundary_age == pytest.approx(4.0)
+    next(loop)
+    assert beat().boundary_age == pytest.approx(2.0)
+    assert beat().step == 2
+
+
+def test_a_sink_that_fails_costs_values_never_the_loop(make, fake, caplog):
+    run = make(sink=fake)
+    fake.error = OSError("network")
+    with caplog.at_level(logging.WARNING, "nbmonitor"):
+        for i in range(5):
+            run.log(a=float(i))
+            run.log_batch(np.zeros((1, 8, 8)))
+            run._outbox.flush()
+    assert caplog.text.count("training goes on") == 1, "said once"
+    assert run._outbox.lost >= 5
+    fake.error = None
+    run.log(a=9.0)
+    run.finish()
+    assert scalars(fake)[-1][1] == 9.0
+    assert sum(g.count for g in fake.payloads(Gap)) == run._outbox.lost
+
+
+def test_a_slow_sink_does_not_slow_the_loop(make, fake):
+    fake.delay = 0.2
+    run = make(sink=fake)
+    began = time.perf_counter()
+    for i in run.track(range(200)):
+        run.log(a=float(i))
+        run.log_batch(np.zeros((1, 8, 8)))
+    assert time.perf_counter() - began < 0.15
+    fake.delay = 0
+
+
+def test_flush_says_when_it_did_not_succeed(make, fake):
+    run = make(sink=fake)
+    fake.delay = 0.3
+    run.log(a=1.0)
+    assert run._outbox.flush(0.05) is False
+    assert run._outbox.flush(3) is True
+    fake.delay = 0
+
+
+def test_closing_twice_and_starting_again(make, fake):
+    run = make(sink=fake)
+    run.log(a=1.0)
+    assert run._outbox.close()
+    assert run._outbox.close()
+    run.log(a=2.0)
+    run._outbox.start()
+    run._outbox.start()
+    assert sum(t.name == "nbmonitor-outbox" for t in threading.enumerate()) == 1
+    run._outbox.flush()
+    assert [v for _, v in scalars(fake)] == [1.0, 2.0]
+
+
+def test_within_a_block_the_last_value_of_a_step_counts():
+    rows = [
+        (0, 1.0, {"a": 1.0}),
+        (0, 2.0, {"a": 2.0, "b": 3.0}),
+        (1, 3.0, {"a": 4.0}),
+        (0, 4.0, {"a": 5.0}),
+    ]
+    a, b = Columns().build(rows)
+    assert (a.name, a.steps.tolist(), a.values.tolist(), a.times.tolist()) == (
+        "a",
+        [0, 1, 0],
+        [2, 4, 5],
+        [2, 3, 4],
+    )
+    assert (b.steps.dtype, b.values.dtype, b.times.dtype) == (np.int64, np.float64, np.float64)
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clocked(make, fake):
+    """A run on a clock of the test's, and the figures it would report."""
+    now = [1000.0]
+    run = make(sink=fake, monotonic=lambda: now[0])
+    run._outbox.close()
+    return run, now
+
+
+def test_speed_over_the_last_second_and_on_average(clocked):
+    run, now = clocked
+    meter = run._meter
+    for i in run.track([np.zeros((32, 3))] * 120):
+        now[0] += 0.01 if run._progress.step >= 60 else 0.05
+        meter.due(now[0])
+    report = meter.report(now[0])
+    assert report.fps == pytest.approx(73, abs=10), (
+        "the window of a second reaches into the slower part"
+    )
+    assert report.fps_average == pytest.approx(120 / 3.6, rel=0.01)
+    assert report.samples_per_second == pytest.approx(32 * report.fps, rel=0.1)
+    assert report.median_step == pytest.approx(0.01)
+
+
+def test_steps_longer_than_the_window_have_a_speed_that_falls_when_overdue(clocked):
+    run, now = clocked
+    for _ in run.track(range(5)):
+        now[0] += 4.0
+        run._meter.due(now[0])
+    report = run._meter.report(now[0])
+    loop = iter(run.track(range(5)))
+    assert report.fps_average == pytest.approx(0.25)
+    next(loop)
+    for _ in range(3):
+        now[0] += 4.0
+        next(loop)
+        run._meter.due(now[0])
+    assert run._meter.report(now[0]).fps == pytest.approx(0.25)
+    assert run._meter.report(now[0] + 60).fps < 0.05
+
+
+def test_time_between_loops_is_no_step(clocked):
+    run, now = clocked
+    for _ in range(3):
+        for _ in run.track(range(100)):
+            now[0] += 0.01
+            run._meter.due(now[0])
+        now[0] += 30.0
+        run._meter.due(now[0])
+    for _ in run.track(range(50)):
+        now[0] += 0.01
+        run._meter.due(now[0])
+    assert run._meter.report(now[0]).fps == pytest.approx(100, rel=0.05)
+    assert run._meter.report(now[0]).median_step == pytest.approx(0.01)
+
+
+def test_time_left_from_epochs(clocked):
+    run, now = clocked
+    reports = []
+    for epoch in run.epochs(4):
+        for i in run.track(range(10)):
+            now[0] += 1.0
+            if (epoch, i) == (1, 9):
+                reports.append(run._meter.report(now[0]))
+        for _ in run.track(range(5), split="val"):
+            now[0] += 1.0
+    report = reports[0]
+    assert (report.epoch, report.epochs, report.batch, report.batches) == (2, 4, 9, 10)
+    assert report.progress == pytest.approx(1.9 / 4)
+    assert report.eta == pytest.approx(25 / 1.9 * 2.1, rel=0.01), "evaluation takes time too"
+
+
+def test_time_left_of_a_loop_alone(clocked):
+    run, now = clocked
+    for i in run.track(iter(range(100)), total=100):
+        now[0] += 0.1
+        run._meter.due(now[0])
+        if i == 49:
+            report = run._meter.report(now[0])
+    assert report.progress == pytest.approx(0.49)
+    assert report.eta == pytest.approx(5.1, rel=0.05)
+
+
+def test_overhead_is_the_share_of_our_calls(clocked):
+    run, now = clocked
+    put = run._outbox.put
+
+    def slow_put(step, values):
+        now[0] += 0.002
+        put(step, values)
+
+    run._outbox.put = slow_put
+    for _ in run.track(range(100)):
+        now[0] += 0.098
+        run.log(a=1.0)
+        run._meter.due(now[0])
+    assert run._meter.report(now[0]).overhead == pytest.approx(0.02, rel=0.1)
+
+
+def test_reports_come_ten_times_a_second_while_moving_and_samples_once(clocked):
+    run, now = clocked
+    reports = []
+    for _ in run.track(range(1000)):
+        now[0] += 0.01
+        reports.append(run._meter.due(now[0]))
+    came = [r for r in reports if r]
+    assert 80 <= len(came) <= 115
+    assert 9 <= sum(r.resources is not None for r in came) <= 11
+    still = []
+    for _ in range(100):
+        now[0] += 0.1
+        still.append(run._meter.due(now[0]))
+    assert sum(r is not None for r in still) <= 12, "standing still: the machine's figures only"
+
+
+def test_the_machine_is_sampled():
+    sample = resources.Sampler()()
+    assert isinstance(sample, Resources)
+    assert 0 <= sample.cpu_percent <= 100
+    assert sample.memory_mb > 10
+    assert sample.memory_total_mb > sample.memory_mb
+
+
+def test_a_gpu_whose_figures_cannot_all_be_read(monkeypatch):
+    pynvml = pytest.importorskip("pynvml")
+
+    class Use:
+        gpu = 37
+
+    def refused(*_):
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 1)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda i: i)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda h: b"GPU X")
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetUtilizationRates", lambda h: Use)
+    for name in ("nvmlDeviceGetMemoryInfo", "nvmlDeviceGetTemperature", "nvmlDeviceGetPowerUsage"):
+        monkeypatch.setattr(pynvml, name, refused)
+    (device,) = resources.Sampler()().devices
+    assert (device.name, device.percent, device.memory_mb, device.power_w) == (
+        "GPU X",
+        37.0,
+        None,
+        None,
+    )
