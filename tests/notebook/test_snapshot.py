@@ -94,7 +94,7 @@ def test_pictures_that_cannot_be_read_leave_a_gap(show):
     )
     show.say(run, alone, 2)
     ((_, mosaic),) = images(drawn(show))
-    red = np.asarray(mosaic.convert("RGB"))[80, 2 * 160 + 80]
+    red = np.asarray(mosaic.convert("RGB"))[60, 2 * 120 + 60]
     assert red[0] > 200
     assert red[1] < 60
 
@@ -116,5 +116,5 @@ def test_gaps_in_a_curve_are_gaps(show):
     show.log(run, "loss", [1.0, 1.0, float("nan"), 1.0, 1.0])
     show.pass_time(0.1)
     window = show.broker.window(run, "loss")
-    alpha = np.asarray(draw([("train", window)]))[:, :, 2] > 200
+    alpha = np.asarray(draw([("train", "step", window)]))[:, :, 2] > 200
     assert alpha[:, 90:864].any(axis=0).sum() < 600  # the middle half is not bridged

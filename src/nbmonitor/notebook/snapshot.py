@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from nbmonitor.events import EPOCH_SERIES, Batch, Performance
+from nbmonitor.events import Batch, Performance
 from nbmonitor.notebook.plain import duration, figure, text
 from nbmonitor.series import classify
 
@@ -30,9 +30,10 @@ LIMIT = 200_000  # bytes of HTML
 CHARTS = 2
 POINTS = 300
 WIDTH, HEIGHT = 880, 280  # pixels of a chart, drawn for a screen of twice the density
-MOSAIC = 320  # pixels at most
+MOSAIC = 240  # pixels at most
 GREY, TRAIN, VALIDATION = (128, 128, 128, 110), (38, 128, 214, 255), (224, 122, 26, 255)
 _LINES = 5  # events in words
+_BESIDE = 'style="display: inline-block; vertical-align: top; margin: 6px 12px 0 0;"'
 
 
 def snapshot(source: Source, stage: Stage | None, now: float) -> str:
@@ -62,8 +63,8 @@ def snapshot(source: Source, stage: Stage | None, now: float) -> str:
     series = [
         s for s in source.series(info.run_id) if not s.name.startswith("system/") and s.count > 0
     ]
-    charts = list(dict.fromkeys(classify(s.name)[0] for s in series if s.name != EPOCH_SERIES))
-    charts.sort(key=lambda c: 0 if c == "loss" else 1 if "acc" in c else 2)
+    charts = list(dict.fromkeys(classify(s.name)[0] for s in series if s.count > 1))
+    charts.sort(key=lambda c: 0 if c == "loss" else 1 if "acc" in c else 3 if c == "lr" else 2)
     for chart in charts[:CHARTS]:
         members = [s for s in series if classify(s.name)[0] == chart]
         pictures.append(_figure(source, info.run_id, chart, members))
@@ -141,15 +142,16 @@ def _figure(source: Source, run_id: str, chart: str, members: list[SeriesInfo]) 
         legend.append(f'<span style="color: {colour};">{label}{each}</span> <b>{value}</b>')
     head = f"<div><b>{_t(chart.capitalize())}</b> {' '.join(legend)}</div>"
     words = f"{chart} over {max((s.last_step for s in members), default=0):,} steps"
-    return head + _image(draw([(split, w) for _, split, w in curves]), words, WIDTH // 2)
+    picture = draw([(split, s.kind, w) for s, split, w in curves])
+    return f"<div {_BESIDE}>{head}{_image(picture, words, WIDTH // 2)}</div>"
 
 
-def draw(curves: list[tuple[str, Window]]) -> Image.Image:
-    """Lines on a transparent ground; ``curves`` are pairs of split and window."""
+def draw(curves: list[tuple[str, str, Window]]) -> Image.Image:
+    """Lines (and dots, an epoch) on a transparent ground; ``curves`` are triples of split, kind and window."""
     image = Image.new("RGBA", (WIDTH, HEIGHT), (0, 0, 0, 0))
     pen = ImageDraw.Draw(image)
-    x = np.concatenate([np.empty(0), *(w.x for _, w in curves)])
-    y = np.concatenate([np.empty(0), *(w.y.astype(np.float64) for _, w in curves)])
+    x = np.concatenate([np.empty(0), *(w.x for _, _, w in curves)])
+    y = np.concatenate([np.empty(0), *(w.y.astype(np.float64) for _, _, w in curves)])
     fine = np.isfinite(y)
     if not fine.any():
         return image
@@ -170,12 +172,14 @@ def draw(curves: list[tuple[str, Window]]) -> Image.Image:
         pen.text(
             (at[0], HEIGHT - 8), f"{value:,.0f}", (128, 128, 128, 255), anchor=anchor, font_size=20
         )
-    for split, window in curves:
+    for split, kind, window in curves:
         colour = TRAIN if split == "train" else VALIDATION
         stretch: list[tuple[float, float]] = []
         for px, py in zip(window.x, window.y, strict=True):
             if math.isfinite(py):
                 stretch.append(place(float(px), float(py)))
+                if kind == "epoch":
+                    _stroke(pen, stretch[-1:], colour)
                 continue
             _stroke(pen, stretch, colour)
             stretch = []
@@ -199,7 +203,7 @@ def _tiles(event: Event, batch: Batch) -> str:
         words += f": {batch.right} of {batch.counted} right"
     picture = _mosaic(batch)
     shown = "" if picture is None else _img(picture, "image/jpeg", words, MOSAIC)
-    return f"<div>{_t(words)}</div>{shown}"
+    return f"<div {_BESIDE}><div>{_t(words)}</div>{shown}</div>"
 
 
 def _mosaic(batch: Batch) -> bytes | None:
