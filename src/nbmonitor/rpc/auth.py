@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,14 @@ def new_token() -> str:
 
 def runtime_dir() -> Path:
     """Folder for tokens and discovery files, made with mode 0700."""
-    path = Path(platformdirs.user_runtime_dir("nbmonitor", appauthor=False))
+    with warnings.catch_warnings():  # no XDG_RUNTIME_DIR (root, containers): it says so, and falls back to /tmp
+        warnings.simplefilter("ignore")
+        path = Path(platformdirs.user_runtime_dir("nbmonitor", appauthor=False))
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if hasattr(os, "getuid") and {path.stat().st_uid, path.parent.stat().st_uid} != {os.getuid()}:
+        # somebody else was there first, in a folder that all may write to: not a place for tokens
+        path = Path(platformdirs.user_state_dir("nbmonitor", appauthor=False)) / "run"
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.stat().st_mode & 0o077:
         path.chmod(0o700)
     return path

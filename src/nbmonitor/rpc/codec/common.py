@@ -54,6 +54,11 @@ def texts(values: Mapping[str, Any]) -> dict[str, str]:
     return {text(k): text(v) for k, v in values.items()}
 
 
+def mapping(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A map field in the order of its names: protobuf keeps none, and what is shown must not jump about."""
+    return dict(sorted(values.items()))
+
+
 def u64(value: float) -> int:
     """A step or count as the wire holds it: clamped to 0 … 2⁶³-1."""
     return max(0, min(int(value), _U64))
@@ -146,7 +151,7 @@ def get_run(run: pb.Run, *, origin: str) -> RunInfo:
         message=run.message,
         started_at=seconds(run, "created_at") or 0.0,
         ended_at=seconds(run, "ended_at"),
-        config=dict(c.hyperparameters),
+        config=mapping(c.hyperparameters),
         class_names=tuple(c.class_names),
         model=c.model_name,
         dataset=c.dataset_name,
@@ -192,7 +197,7 @@ def get_change(change: pb.RunChange) -> RunUpdate:
     there: dict[str, Any] = {
         "name": change.name,
         "notes": change.notes,
-        "config": dict(c.hyperparameters),
+        "config": mapping(c.hyperparameters),
         "class_names": tuple(c.class_names),
         "total_epochs": maybe(c, "total_epochs"),
         "batches_per_epoch": maybe(c, "batches_per_epoch"),
@@ -221,7 +226,7 @@ def _put_controls(controls: Mapping[str, Mapping[str, Any]], out: Any) -> None:
 
 def _get_controls(controls: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     out: dict[str, dict[str, Any]] = {}
-    for name, raw in controls.items():
+    for name, raw in mapping(controls).items():
         try:
             facts = json.loads(raw)
         except ValueError:

@@ -35,7 +35,7 @@ from nbmonitor.events import (
     Status,
 )
 from nbmonitor.rpc.codec import common
-from nbmonitor.rpc.codec.common import i32, maybe, text, texts, u32, u64
+from nbmonitor.rpc.codec.common import i32, mapping, maybe, text, texts, u32, u64
 from nbmonitor.rpc.v1 import ingest_pb2 as pb
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def _padded(values: Any, n: int) -> tuple[Any, ...]:
 
 
 def _read_epoch(frame: Frame, e: pb.EpochData) -> Frame:
-    values = dict(e.values) or {
+    values = mapping(e.values) or {
         "average_loss": e.average_loss,
         "average_accuracy": e.average_accuracy,
     }
@@ -287,7 +287,7 @@ def _config_update(c: pb.TrainingConfig) -> RunUpdate:
         model=c.model_name or None,
         dataset=c.dataset_name or None,
         class_names=tuple(c.class_names) or None,
-        config=dict(c.hyperparameters) or None,
+        config=mapping(c.hyperparameters) or None,
     )
 
 
@@ -330,8 +330,8 @@ def _read_result(frame: Frame, r: pb.CommandResult) -> Frame:
         command,
         state,
         step=min(r.applied_at_step, 2**63 - 1) if state is CommandState.APPLIED else None,
-        before=dict(r.before),
-        after=dict(r.after),
+        before=mapping(r.before),
+        after=mapping(r.after),
         error=r.error,
         resolved_at=frame.time if state.final else None,
     )
@@ -661,7 +661,7 @@ def _put_result(r: CommandRecord, out: pb.CommandResult) -> None:
 def _params(raw: Any) -> dict[str, Any]:
     """Parameters of a command: JSON values; anything else is taken as a plain string."""
     out: dict[str, Any] = {}
-    for name, value in raw.items():
+    for name, value in mapping(raw).items():
         try:
             out[name] = json.loads(value)
         except ValueError:

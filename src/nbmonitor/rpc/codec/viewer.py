@@ -28,7 +28,7 @@ from nbmonitor.events import (
 )
 from nbmonitor.interfaces import SeriesInfo, Window
 from nbmonitor.rpc.codec import common
-from nbmonitor.rpc.codec.common import maybe, seconds, stamp, text, texts, u32, u64
+from nbmonitor.rpc.codec.common import mapping, maybe, seconds, stamp, text, texts, u32, u64
 from nbmonitor.rpc.v1 import monitor_pb2 as pb
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _payload(e: pb.Event, base_ms: int) -> Payload | None:
     if kind == "batch":
         return common.get_batch(e.batch)
     if kind == "epoch":
-        return Epoch(e.epoch.epoch, dict(e.epoch.values), e.epoch.split or "train")
+        return Epoch(e.epoch.epoch, mapping(e.epoch.values), e.epoch.split or "train")
     if kind == "performance":
         return common.get_performance(e.performance)
     if kind == "status":
@@ -207,7 +207,7 @@ def get_command(c: pb.Command) -> Command:
     if not c.command_id:
         raise InputError("A command needs a command_id: without it a repetition could act twice.")
     params: dict[str, Any] = {}
-    for name, raw in c.parameters.items():
+    for name, raw in mapping(c.parameters).items():
         try:
             params[name] = json.loads(raw)
         except ValueError:
@@ -247,8 +247,8 @@ def get_record(r: pb.CommandRecord) -> CommandRecord | None:
         get_command(r.command),
         state,
         maybe(r, "applied_at_step"),
-        dict(r.before),
-        dict(r.after),
+        mapping(r.before),
+        mapping(r.after),
         r.error,
         seconds(r, "resolved_at"),
     )
