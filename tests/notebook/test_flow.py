@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
+import random
 from collections import deque
 
 import pytest
@@ -55,11 +55,10 @@ def simulate(
     for page in pages:
         flow.hello(page.name)
     sent: list[float] = []
-    agenda = sorted((events or {}).items())
-    heapq.heapify(agenda)
+    agenda = deque(sorted((events or {}).items()))
     while clock.now < seconds:
         while agenda and agenda[0][0] <= clock.now:
-            heapq.heappop(agenda)[1](flow)
+            agenda.popleft()[1](flow)
         for page in pages:
             page.run(clock.now, flow)
         due = not sent or clock.now >= sent[-1] + every
@@ -102,6 +101,26 @@ def test_a_page_that_recovers_is_sped_up_again():
 
     sent, _ = simulate([page], 20, events={6.0: faster})
     assert rate(sent, 15, 20) > 55
+
+
+def test_a_fast_page_on_a_machine_that_stalls_now_and_then_is_not_starved():
+    page = Simulated("jerky", 0.005)
+    rng = random.Random(0)
+
+    def stall(at):
+        def act(_flow):
+            page.busy_until = at + rng.uniform(0.15, 0.4)
+
+        return act
+
+    events = {}
+    at = 1.0
+    while at < 20:
+        events[at] = stall(at)
+        at += rng.uniform(0.5, 2.0)
+    sent, _ = simulate([page], 20, events=events)
+    assert rate(sent, 3, 20) > 35
+    assert min(rate(sent, s, s + 1) for s in range(3, 20)) > 10
 
 
 @pytest.mark.parametrize("every", [0.1, 0.24, 0.5])

@@ -22,6 +22,7 @@ SILENT = 3.0  # seconds without an ack after which a page no longer sets the pac
 DEAD = 10.0  # seconds after which it is taken for gone
 MUTE = 600.0  # the same for a page whose only road is the comm, which a running cell holds up
 PILING = 0.12  # seconds beyond the shortest way seen after which frames are taken to pile up
+PILE = 3  # frames: fewer are no pile, however late a busy machine lets them be
 CLEAR = 0.06  # seconds beyond it within which there is room for more
 KEPT = 1024  # frames whose time of sending is known
 LATE = 0.05  # seconds behind the schedule after which the schedule starts anew
@@ -37,6 +38,7 @@ class Pace:
     mute: bool = False
     rate: float = START
     piled: bool = False  # whether frames ever piled up there
+    late: bool = False  # whether they seemed to at its last ack
     acked: int = 0
     acked_at: float = 0.0
     owing: float | None = None  # when the oldest frame that it has not acked was sent
@@ -97,11 +99,14 @@ class Flow:
         late = 0.0
         if n < self._n:
             late = now - self._sent[(n + 1) % KEPT] - page.shortest if self._n - n < KEPT else way
-        if late > PILING:
-            page.rate = max(FLOOR, min(page.rate, taken) * 0.85)
-            page.piled = True
+        if late > PILING and self._n - n >= PILE:
+            if page.late:  # twice in a row: not a stall that is over by now
+                page.rate = max(FLOOR, 0.7 * page.rate, min(page.rate, taken) * 0.9)
+                page.piled = True
+            page.late = True
         elif late < CLEAR:
-            page.rate = min(CAP, page.rate * (1.06 if page.piled else 1.15) + 0.3)
+            page.late = False
+            page.rate = min(CAP, page.rate * (1.05 if page.piled else 1.15) + 0.3)
         page.acked, page.acked_at = n, now
         page.owing = None if n == self._n else now
 
