@@ -9,7 +9,6 @@ import threading
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,12 +23,14 @@ from nbmonitor.training.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from nbmonitor.events import Command, CommandState, Event, Heartbeat
     from nbmonitor.interfaces import Sink
     from nbmonitor.rpc.client import Client
+    from nbmonitor.rpc.discovery import Found
     from nbmonitor.rpc.publisher import Publisher
     from nbmonitor.rpc.server import Server
     from nbmonitor.settings import Settings
@@ -48,6 +49,7 @@ class Process:
         self.active: Run | None = None
         self.in_kernel = False  # the extension is loaded: runs report here
         self._publishers: list[Publisher] = []
+        self._announced: Found | None = None
         self._count = 0
         self._pid = os.getpid()
 
@@ -68,7 +70,7 @@ class Process:
                 server = Server(self.open_broker(settings), host=settings.host, port=settings.port)
                 server.start()
                 self.token_file = auth.write_token(server.token)
-                discovery.write(server.address, token_file=self.token_file)
+                self._announced = discovery.write(server.address, self.token_file)
                 self.server = server
             return self.server
 
@@ -98,14 +100,18 @@ class Process:
             broker, self.broker = self.broker, None
             token_file, self.token_file = self.token_file, None
             run, self.active = self.active, None
+            announced, self._announced = self._announced, None
         if run is not None:
-            run.close()
+            run.finish(
+                "interrupted"
+            )  # nothing, for one that has ended: at exit, runs end themselves first
         for publisher in publishers:
             publisher.close(timeout=5.0)
         if server is not None:
             from nbmonitor.rpc import discovery
 
-            discovery.remove(server.address)
+            if announced is not None:
+                discovery.remove(announced)
             server.close()
         if token_file is not None:
             token_file.unlink(missing_ok=True)
@@ -229,7 +235,7 @@ def attach(
     AttachError
         When there is no token, nobody answers, or the server refuses.
     """
-    from nbmonitor.rpc import discovery
+    from nbmonitor.rpc import auth, discovery
     from nbmonitor.rpc.client import Client
 
     host, _, port = address.rpartition(":")
@@ -238,7 +244,7 @@ def attach(
             f"{address!r} is no address: host:port was expected, such as 127.0.0.1:50051."
         )
     if token is None and token_file is not None:
-        token = _read_token(Path(token_file))
+        token = auth.read_token(os.fspath(token_file))
     if token is None:
         found = discovery.find(int(port))
         if found is None:
@@ -249,7 +255,7 @@ def attach(
                 f"    scp {host}:TOKEN_FILE nbmonitor.token\n"
                 f"    %nbmonitor attach 127.0.0.1:{port} token_file=nbmonitor.token"
             )
-        token = _read_token(found.token_file)
+        token = auth.read_token(found.token_file)
     client = Client(address, token=token)
     client.connect(timeout)
     return client
@@ -301,22 +307,13 @@ def _ranks() -> tuple[int, int]:
 
 def _token(settings: Settings) -> str | None:
     """Token for the server of the settings: the file that is named, else the one that listens there."""
-    from nbmonitor.rpc import discovery
+    from nbmonitor.rpc import auth, discovery
 
     if settings.token_file:
-        return _read_token(Path(settings.token_file))
+        return auth.read_token(settings.token_file)
     port = settings.address.rpartition(":")[2]
     found = discovery.find(int(port)) if port.isdigit() else None
-    return _read_token(found.token_file) if found is not None else None
-
-
-def _read_token(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        raise AttachError(
-            f"The token file {path} cannot be read ({error.strerror}). It is written by the server for its owner."
-        ) from error
+    return auth.read_token(found.token_file) if found is not None else None
 
 
 def _config_of_kernel() -> Mapping[str, Any]:

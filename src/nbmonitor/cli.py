@@ -34,7 +34,7 @@ def _runs() -> int:
     from nbmonitor import api
     from nbmonitor.rpc import discovery
 
-    servers = discovery.list_servers()
+    servers = discovery.servers()
     if not servers:
         print("No nbmonitor server runs on this machine. A trainer starts one with nbmonitor.init('name').")
     for server in servers:

@@ -80,7 +80,8 @@ class Extension:
             if name not in os.environ:
                 self._environ[name] = os.environ.get(name)
                 os.environ[name] = value
-        self.ip.configurables.append(self.options)
+        configurables: list[Any] = self.ip.configurables
+        configurables.append(self.options)
         self.ip.events.register("pre_run_cell", self._before_cell)
         self.ip.events.register("post_run_cell", self._after_cell)
         print(  # noqa: T201 - the one line of %load_ext
@@ -92,8 +93,8 @@ class Extension:
         """Undo :meth:`open`."""
         self.ip.events.unregister("pre_run_cell", self._before_cell)
         self.ip.events.unregister("post_run_cell", self._after_cell)
-        if self.options in self.ip.configurables:
-            self.ip.configurables.remove(self.options)
+        configurables: list[Any] = self.ip.configurables
+        configurables[:] = [c for c in configurables if c is not self.options]
         for dashboard in self.dashboards.values():
             dashboard.close()
         for source in self.sources.values():
@@ -212,7 +213,7 @@ def _status(extension: Extension) -> str:
         + (f" ({active.state})" if active else ""),
         f"dashboards  {len(extension.dashboards)}"
         + "".join(f", attached to {k}" for k in extension.dashboards if k),
-        *(f"{name:<11} {value}" for name, value in kernel.liveness().items()),
+        *(f"{name:<11} {value}" for name, value in kernel.liveness(extension.ip).items()),
     ]
     return "\n".join(lines)
 

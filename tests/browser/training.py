@@ -30,7 +30,7 @@ for epoch in run.epochs(EPOCHS):
         opt.step()
         run.log(loss=loss)
         run.log_batch(x, logits=logits, targets=y)
-    run.log_epoch(average_loss=float(loss), val_loss=float(loss) * 1.1)
+    run.log_epoch(average_loss=loss.item(), val_loss=loss.item() * 1.1)
 print("trainer says", run.state, len(run.history("loss")[0]))
 """
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -55,34 +56,60 @@ def test_a_script_that_wants_no_server_gets_none():
     assert out.stdout.split() == ["completed"], out.stderr
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_of_several_ranks_none_is_steered_and_only_the_first_serves(rank):
-    code = (
-        "import nbmonitor\n"
-        "from nbmonitor.api import process\n"
-        "from nbmonitor.events import Command, CommandKind\n"
-        "run = nbmonitor.init('ddp')\n"
-        "for _ in run.track(range(3)): run.log(loss=1.0)\n"
-        "record = process.broker.send(Command(run.run_id, CommandKind.PAUSE))\n"
-        "print(record.state, '|', record.error, '|', process.server is not None, len(run.history('loss')[1]))\n"
-        "run.finish()"
+RANKS = """
+import json, os, sys
+import nbmonitor
+from nbmonitor.api import process
+from nbmonitor.events import Command, CommandKind
+run = nbmonitor.init("ddp")
+for _ in run.track(range(3)):
+    run.log(loss=1.0)
+records = [process.broker.send(Command(run.run_id, k)) for k in (CommandKind.PAUSE, CommandKind.STOP)]
+said = {
+    "states": [str(r.state) for r in records],
+    "why": records[0].error,
+    "serves": process.server is not None,
+    "points": len(run.history("loss")[1]),
+}
+with open(os.path.join(sys.argv[1], os.environ["RANK"]), "w") as file:
+    json.dump(said, file)
+run.finish()
+"""
+
+
+@pytest.mark.slow
+def test_of_two_ranks_none_is_steered_and_only_the_first_serves(tmp_path):
+    file = tmp_path / "train.py"
+    file.write_text(RANKS)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        str(file),
+    ]
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("NBMONITOR_")}
+    subprocess.run(
+        [*command, str(tmp_path)], check=True, timeout=90, env=clean, capture_output=True
     )
-    out = script(code, RANK=str(rank), WORLD_SIZE="2")
-    assert out.returncode == 0, out.stderr
-    last = out.stdout.splitlines()[-1]
-    assert last.startswith("rejected | this run has 2 ranks")
-    assert last.endswith(f"| {rank == 0} 3")
+    for rank in (0, 1):
+        said = json.loads((tmp_path / str(rank)).read_text())
+        assert said["states"] == ["rejected", "rejected"]
+        assert said["why"].startswith("this run has 2 ranks")
+        assert said["serves"] is (rank == 0)
+        assert said["points"] == 3
 
 
 def test_switched_off_by_the_environment_everything_is_a_no_op():
     code = (
         "import nbmonitor\nrun = nbmonitor.init('off')\n"
         "for _ in run.epochs(2):\n  for x in run.track(range(3)): run.log(loss=1.0)\n"
-        "run.finish()\nprint(len(nbmonitor.runs()), run.step_count if hasattr(run, 'step_count') else '')"
+        "run.finish()\nprint(len(nbmonitor.runs()), run.state)"
     )
     out = script(code, NBMONITOR_DISABLED="1")
     assert out.returncode == 0, out.stderr
-    assert out.stdout.split()[0] == "0"
+    assert out.stdout.split() == ["0", "completed"]
 
 
 def test_bad_arguments_say_what_was_meant():

@@ -132,14 +132,8 @@ def test_a_cell_in_a_thread_keeps_its_output_and_leaves_the_kernel_free(kernel):
     other, _, _ = kernel.run("%%nbmonitor\npass")
     assert "still running" in other
     kernel.say("go.set()")
-    late = ""
-    end = time.monotonic() + 10
-    while "200" not in late and time.monotonic() < end:
-        msg = kernel.client.get_iopub_msg(timeout=10)
-        if msg["msg_type"] == "stream" and msg["parent_header"].get("msg_id") == cell:
-            late += msg["content"]["text"]
-    assert "threaded 2" in late
     wait_for(kernel, "nbmonitor.runs()[0].state", "completed")
+    assert kernel.late[cell].split() == ["threaded", "2", "200"]
 
 
 def test_an_exception_in_a_threaded_cell_fails_the_run(kernel):
@@ -185,3 +179,28 @@ def test_words_that_are_no_command_get_the_list_of_commands(kernel):
         "%nbmonitor attach gpu-box:1"
     )
     assert "ssh -N -L 1:127.0.0.1:1 gpu-box" in kernel.say("%nbmonitor attach gpu-box:1")
+
+
+FORKS = """
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+loader = DataLoader(TensorDataset(torch.arange(64.0)), batch_size=8, num_workers=2, multiprocessing_context="fork")
+run = nbmonitor.init("forks")
+for epoch in run.epochs(6):
+    for (x,) in run.track(loader):
+        run.log(loss=x.mean())
+print("batches", len(run.history("loss")[1]))
+"""
+
+
+def test_forked_loader_workers_live_beside_the_server_and_a_watching_client(kernel):
+    kernel.say("%load_ext nbmonitor")
+    kernel.say(
+        "import nbmonitor, nbmonitor.api, os\n"
+        "other = nbmonitor.init('other')\n"
+        "for _ in other.track(range(2)): other.log(loss=1.0)\n"
+        "client = nbmonitor.attach(os.environ['NBMONITOR_ADDRESS'])\n"
+        "box = client.subscribe(other.run_id)"  # an open stream in the kernel's own server
+    )
+    assert kernel.say(FORKS).splitlines()[-1] == "batches 48"
+    assert kernel.say("print([r.name for r in client.runs()][0]); client.close()") == "forks"

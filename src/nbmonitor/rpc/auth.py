@@ -102,26 +102,32 @@ class Auth:
 
     def holds_token(self, given: Iterable[tuple[str, str | bytes]]) -> bool:
         """Whether call metadata carries the token; compared in constant time."""
-        ok = False
-        for key, value in given:
-            if key == HEADER and isinstance(value, str):
-                kind, _, word = value.partition(" ")
-                ok |= kind.lower() == "bearer" and hmac.compare_digest(
-                    word.strip().encode(), self._token
-                )
-        return ok
+        return self._judge(given) is True
 
-    def objection(self, method: str, peer: str, *, holder: bool) -> str:
+    def objection(
+        self, method: str, peer: str, given: Iterable[tuple[str, str | bytes]]
+    ) -> str:
         """Why a call must not be served; "" when it may."""
-        if holder or method.startswith(HEALTH):
+        right = self._judge(given)
+        if right or method.startswith(HEALTH):
             return ""
+        if right is False:
+            return "the token is wrong: the server may have been restarted; read its token file again"
         if method in TOKENLESS:
             if loopback(peer):
                 return ""
-            return (
-                "from another machine a token is needed: pass the server's token file (token_file=)"
-            )
+            return "from another machine a token is needed: pass the server's token file (token_file=)"
         return (
-            "a valid token is needed: pass token_file= with the file that the server wrote, "
+            "a token is needed: pass token_file= with the file that the server wrote, "
             "or run `%nbmonitor attach` on the machine where it runs"
         )
+
+    def _judge(self, given: Iterable[tuple[str, str | bytes]]) -> bool | None:
+        """True for the token, False for another, None where there is none."""
+        right: bool | None = None
+        for key, value in given:
+            if key == HEADER and isinstance(value, str):
+                kind, _, word = value.partition(" ")
+                same = hmac.compare_digest(word.strip().encode(), self._token)
+                right = bool(right) | (same and kind.lower() == "bearer")
+        return right
