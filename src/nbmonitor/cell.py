@@ -93,7 +93,7 @@ class CellThread:
 
 def _compile(ip: InteractiveShell, body: str) -> list[tuple[CodeType, bool]]:
     """Compile a body to (code, whether to show its value) parts: all but a last expression, and that expression."""
-    source = ip.transform_cell(body)
+    source = ip.transform_cell(body)  # type: ignore[no-untyped-call]
     filename = ip.compile.cache(source)
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     whole = compile(source, filename, "exec", flags=flags, dont_inherit=True)

@@ -52,8 +52,7 @@ def test_unloading_puts_everything_back(kernel):
     kernel.say("%unload_ext nbmonitor")
     assert kernel.say(before) == "[]"
     assert kernel.say("print('NBMONITOR_ADDRESS' in os.environ)") == "False"
-    _, errors, _ = kernel.run("%nbmonitor")
-    assert "UsageError" in errors[0] or "not found" in errors[0]
+    assert "`%nbmonitor` not found" in kernel.run("%nbmonitor")[0]
     assert "serving" in kernel.say("%load_ext nbmonitor")
 
 
