@@ -142,6 +142,7 @@ class Client:
             watch.boxes = (*watch.boxes, box)
         if after_seq is not None and watch.cursor != after_seq:  # the watch is further, or elsewhere
             box.resynchronise()
+        watch.ready.wait(DEADLINE)  # "from now on" begins when the server knows of it
         return box
 
     def series(self, run_id: str) -> Sequence[SeriesInfo]:

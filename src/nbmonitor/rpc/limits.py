@@ -114,8 +114,7 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[misc]
         return call
 
     def _enter(self, method: str, kind: str, context: grpc.ServicerContext) -> None:
-        holder = self._auth.holds_token(context.invocation_metadata())
-        why = self._auth.objection(method, context.peer(), holder=holder)
+        why = self._auth.objection(method, context.peer(), context.invocation_metadata())
         if why:
             raise Refused(grpc.StatusCode.UNAUTHENTICATED, why)
         with self._lock:

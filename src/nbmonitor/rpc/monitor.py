@@ -11,6 +11,7 @@ import grpc
 
 from nbmonitor._version import __version__
 from nbmonitor.errors import InputError, NbMonitorError, UnknownRunError
+from nbmonitor.events import Batch
 from nbmonitor.rpc import codec
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.limits import TRAINERS, VIEWERS, Refused
@@ -28,6 +29,7 @@ TICK = (
     0.5  # seconds: a watch says something at least that often, so that silence means a broken link
 )
 FRAMES = 60.0  # answers a second of one watch, at most
+SLACK = 0.004  # seconds by which a picture may be early: the clock of a tick is no better
 SPARSE = 200  # events of a first picture
 REFRESH = 0.25  # seconds between two descriptions of a run, or two indexes of its series
 REFRESH_ALL = 1.0  # seconds between two descriptions of every run, while no state changes
@@ -191,7 +193,8 @@ class Monitor:
     def _look(self, run_id: str, box: Subscription) -> Iterator[bytes]:
         runs: dict[str, RunInfo] = {}
         series: tuple[SeriesInfo, ...] = ()
-        refreshed, first = 0.0, True
+        refreshed, pictured, first = 0.0, 0.0, True
+        held: dict[str, Event] = {}  # pictures whose turn has not come: another viewer may want more of them
         while not box.closed:
             started = time.monotonic()
             mail = box.drain()
@@ -206,18 +209,31 @@ class Monitor:
                     series = fresh["series"] = index
             if run_id and (first or mail.resync):
                 fresh["snapshot"] = self._first_picture(run_id)
+            events, pictures = _sorted_out(mail.events)
+            held |= pictures
+            if held and started - pictured >= 1.0 / max(box.demand.fps, 1e-3) - SLACK:
+                pictured = started
+                events = sorted((*events, *held.values()), key=lambda e: e.seq)
+                held = {}
             answer = wire.Seen(
-                tuple(mail.events), caught_up=first, resync=mail.resync and not first, **fresh
+                tuple(events), caught_up=first, resync=mail.resync and not first, **fresh
             )
             first = False
             yield wire.seen(answer)
             # No faster than a screen, and an answer at least every TICK.
             time.sleep(max(1.0 / FRAMES - (time.monotonic() - started), 0.0))
-            box.wait(TICK)
+            wait = TICK if not held else min(TICK, pictured + 1.0 / max(box.demand.fps, 1e-3) - time.monotonic())
+            box.wait(max(wait, 0.0))
 
     def _first_picture(self, run_id: str) -> tuple[Event, ...]:
         sparse = self._broker.events(run_id, limit=SPARSE)
         return tuple(sorted((*sparse, *self._broker.latest(run_id)), key=lambda e: e.seq))
+
+
+def _sorted_out(events: list[Event]) -> tuple[list[Event], dict[str, Event]]:
+    """Events without the pictures, and the newest picture of each split."""
+    pictures = {e.payload.split: e for e in events if isinstance(e.payload, Batch)}
+    return [e for e in events if not isinstance(e.payload, Batch)], pictures
 
 
 def _judged(inner: Callable[[bytes, Any], bytes]) -> Callable[[bytes, Any], bytes]:
