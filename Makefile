@@ -65,7 +65,8 @@ demo: $(VENV)/.demo
 	if [ "$$(uname)" = Linux ] && [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
 	    flags="$$flags --no-browser"; echo "No screen here: open the URL printed below in a browser."; \
 	fi; \
-	exec $(BIN)/python -m jupyterlab $$flags $(LAB) notebooks/quickstart.ipynb
+	exec $(BIN)/python -m jupyterlab $$flags --ServerApp.root_dir="$(CURDIR)/notebooks" \
+	    --LabApp.default_url=/lab/tree/quickstart.ipynb $(LAB)
 
 # In this order, so that the closing lines are those of the tests.
 test: setup
