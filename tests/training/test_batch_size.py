@@ -101,14 +101,24 @@ def test_every_argument_is_kept(run, person):
     run.step()
     built = run._current(first)
     assert built is not first
-    for name in (
-        "dataset sampler collate_fn drop_last generator timeout worker_init_fn num_workers "
-        "pin_memory prefetch_factor persistent_workers multiprocessing_context"
-    ).split():
+    for name in [
+        "dataset",
+        "sampler",
+        "collate_fn",
+        "drop_last",
+        "generator",
+        "timeout",
+        "worker_init_fn",
+        "num_workers",
+        "pin_memory",
+        "prefetch_factor",
+        "persistent_workers",
+        "multiprocessing_context",
+    ]:
         assert getattr(built, name) is getattr(first, name) or getattr(built, name) == getattr(
             first, name
         ), name
-    seen = [x for x in run.track(first)]
+    seen = list(run.track(first))
     assert [len(x) for x in seen] == [5, 5], "drop_last"
     assert max(int(x.max()) for x in seen) < 14
 
@@ -128,7 +138,7 @@ def test_with_workers(run, person):
     run.step()
     built = run._current(loader)
     assert (built.num_workers, built.persistent_workers, built.prefetch_factor) == (1, True, 3)
-    assert sorted(torch.cat([x for x in run.track(loader)]).flatten().tolist()) == list(range(20))
+    assert sorted(torch.cat(list(run.track(loader))).flatten().tolist()) == list(range(20))
     assert sizes(run, loader) == [10, 10]
 
 

@@ -18,13 +18,12 @@ class Trainer(threading.Thread):
 
     def __init__(self, run, loop=None):
         super().__init__(daemon=True)
-        self.run_, self.i, self.error = run, 0, None
+        self.run_, self.error = run, None
         self.loop = loop or self.endless
         self.start()
 
     def endless(self):
-        for self.i in self.run_.track(iter(int, 1)):
-            self.i = self.run_._progress.step
+        for _ in self.run_.track(iter(int, 1)):
             self.run_.log(loss=1.0)
             time.sleep(0.001)
 

@@ -63,7 +63,7 @@ def steps(n=16, h=8, w=12, c=3):
         lambda a: torch.tensor(a / 255.0).to(torch.bfloat16).requires_grad_(),
         lambda a: a.astype(np.float32) / 127.5 - 1,
         lambda a: a.astype(np.int64),
-        lambda a: list(a),
+        list,
         lambda a: tuple(torch.tensor(p.transpose(2, 0, 1).copy()) for p in a),
         lambda a: [Image.fromarray(p) for p in a],
         lambda a: a[..., 0],
@@ -245,6 +245,7 @@ def test_pillow_does_the_same_without_simplejpeg(show, monkeypatch):
 
 def test_a_picture_is_what_it_was_at_the_call(make, fake):
     run = make(sink=fake)
+    run._enter()
     run._outbox.close()  # nobody reads yet
     pixels = torch.zeros(4, 8, 8)
     logits = torch.eye(4)
@@ -397,6 +398,7 @@ def test_with_nobody_looking_there_is_a_keyframe_now_and_then(make, fake, monkey
 
 def test_each_split_has_its_own_rate_and_slot(make, fake):
     run = make(sink=fake)
+    run._enter()
     run._outbox.close()
     for split in ("train", "val", "train"):
         run._pace._splits.clear()
@@ -440,3 +442,26 @@ def test_buffers_are_used_again():
 def test_quantise_keeps_uint8_as_it_is():
     pixels = np.arange(16, dtype=np.uint8)
     assert images.quantise(pixels, Notices()) is pixels
+
+
+def test_frames_that_cost_too_much_become_fewer_and_come_back(make, fake):
+    now = [0.0]
+    run = make(sink=fake, monotonic=lambda: now[0], overhead=0.02)
+    run._enter()
+    run._outbox.close()
+    for cost, stretch in (
+        (0.05, 2.0),
+        (0.05, 4.0),
+        (0.015, 4.0),
+        (0.001, 2.0),
+        (0.001, 1.0),
+        (0.0, 1.0),
+    ):
+        now[0] += 1.1
+        run._spare(now[0], cost)
+        assert run._outbox.stretch == stretch
+    run._spare(now[0] + 0.5, 0.9)
+    assert run._outbox.stretch == 1.0, "not more often than once a second"
+    run._outbox.stretch = 4.0
+    run._outbox._refresh_demand()
+    assert run._outbox.frame_interval == pytest.approx(4 / 60)

@@ -141,7 +141,7 @@ def test_activity_grows_with_each_call(run):
     seen = [run.activity]
     run.log(a=1.0)
     seen.append(run.activity)
-    run.log_batch([]) if False else run.step()
+    run.step()
     seen.append(run.activity)
     for _ in run.track([1]):
         seen.append(run.activity)
@@ -240,6 +240,7 @@ run = Run(broker, RunInfo("", "script")).start()
         ),
         ("run.log(a=1)\nsys.exit(0)", "completed  1"),
         ("", "completed  0"),
+        ("run.log(a=1)\nrun._exit(None)\nrun.log(a=2)", "completed  1"),
         ("run.log(a=1); run.finish('stopped')", "stopped  1"),
         ("import os\nrun.log(a=1)\nif os.fork() == 0: run.log(a=2); sys.exit(0)\nos.wait()", None),
     ],

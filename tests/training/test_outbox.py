@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 
@@ -45,8 +46,9 @@ def test_the_order_of_values_and_words_is_kept(make, fake):
 
 def test_beyond_the_bound_the_oldest_go_counted_and_declared(make, fake, wait_for):
     run = make(sink=fake)
+    run._enter()
     run._outbox.close()
-    run._outbox._max_bytes = 100_000
+    run._outbox._max_bytes, run._outbox._alarm = 100_000, 50_000
     for i in range(1000):
         run.log(a=float(i), step=i)
     run.log_epoch(e=1.0)
@@ -62,7 +64,6 @@ def test_beyond_the_bound_the_oldest_go_counted_and_declared(make, fake, wait_fo
     assert sum(g.count for g in gaps) == 2000 - len(kept) == run._outbox.lost
     assert "full" in gaps[0].reason
     assert len(fake.payloads(Epoch)) == 1, "words are not dropped"
-    run._outbox.interval = 0
     run._outbox._next_beat = 0.0
     run._outbox.flush()
     wait_for(lambda: fake.beats and fake.beats[-1].lost == run._outbox.lost)
@@ -138,6 +139,23 @@ def test_a_slow_sink_does_not_slow_the_loop(make, fake):
     fake.delay = 0
 
 
+def test_logging_from_a_signal_handler(make, fake):
+    run = make(sink=fake)
+    old = signal.signal(signal.SIGALRM, lambda *_: run.log(handler=1.0))
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        for i in range(3000):
+            run.log(a=float(i), step=i)
+            run.log_batch(np.zeros((1, 4, 4)))
+            run.step()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    run.finish()
+    assert len(scalars(fake)) == 3000
+    assert scalars(fake, "handler")
+
+
 def test_flush_says_when_it_did_not_succeed(make, fake):
     run = make(sink=fake)
     fake.delay = 0.3
@@ -185,6 +203,7 @@ def clocked(make, fake):
     """A run on a clock of the test's, and the figures it would report."""
     now = [1000.0]
     run = make(sink=fake, monotonic=lambda: now[0])
+    run._enter()
     run._outbox.close()
     return run, now
 

@@ -31,7 +31,7 @@ def objection(loader: Any) -> str:
     base = _base(loader)
     if base is None:
         return f"a {type(loader).__name__} is no PyTorch DataLoader"
-    if type(loader).__init__ is not base.__init__:
+    if vars(base)["__init__"] is not _constructor(type(loader)):
         return f"{type(loader).__name__} has a constructor of its own, so it cannot be built anew"
     if any(c.__name__ == "IterableDataset" for c in type(loader.dataset).__mro__):
         return "the data set is an IterableDataset, which makes its own batches' order"
@@ -97,6 +97,10 @@ class BatchSize:
         if size != self.loader.batch_size:
             after += f"; len(loader) and step-count schedules still count {self.loader.batch_size}"
         return {NAME: str(before)}, {NAME: after}
+
+
+def _constructor(cls: type) -> Any:
+    return next(vars(c)["__init__"] for c in cls.__mro__ if "__init__" in vars(c))
 
 
 def _base(candidate: Any) -> type | None:

@@ -8,7 +8,8 @@ cloned there, without a synchronisation, and read by the outbox's worker.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,25 +58,61 @@ def number(value: Any) -> Any:
     kind = type(value)
     if kind is float or kind is int or kind is bool:
         return value
-    if isinstance(value, str | bytes) or value is None:
-        raise InputError(f"{_short(value)} is not a number")
-    if hasattr(value, "is_cpu") and hasattr(value, "detach"):  # torch
-        if value.numel() != 1:
-            raise InputError(_several(tuple(value.shape)))
-        if getattr(value, "is_meta", False):
-            raise InputError("it is on the meta device, where tensors have no data")
-        if not value.is_cpu:
-            return value.detach().clone()
-        value = value.item()
-    elif hasattr(value, "shape") and hasattr(value, "item"):  # numpy, jax, ...
-        if math.prod(value.shape) != 1:
-            raise InputError(_several(tuple(value.shape)))
-        value = value.item()
-    if isinstance(value, int | float):
-        return float(value) if isinstance(value, float) else value
-    if hasattr(value, "__float__") and not isinstance(value, complex):
+    reader = _readers.get(kind)
+    if reader is None:
+        reader = _reader(kind)
+        if len(_readers) < 256:  # classes made on the fly must not pile up here
+            _readers[kind] = reader
+    return reader(value)
+
+
+def _reader(kind: type) -> Callable[[Any], Any]:
+    """How a number is read off values of a type."""
+    if issubclass(kind, str | bytes | NoneType):
+        return _refuse
+    if hasattr(kind, "is_cpu") and hasattr(kind, "detach"):
+        return _of_tensor
+    if hasattr(kind, "item") and hasattr(kind, "shape"):  # numpy, jax, ...
+        return _of_array
+    return _of_object
+
+
+_readers: dict[type, Callable[[Any], Any]] = {}
+
+
+def _refuse(value: Any) -> Any:
+    raise InputError(f"{_short(value)} is not a number")
+
+
+def _of_tensor(value: Any) -> Any:
+    if value.is_cpu:
+        try:
+            item = value.item()
+            return item if type(item) is float else _of_object(item)
+        except RuntimeError:  # torch's word for "not one element"
+            raise InputError(_several(tuple(value.shape))) from None
+    if value.numel() != 1:
+        raise InputError(_several(tuple(value.shape)))
+    if getattr(value, "is_meta", False):
+        raise InputError("it is on the meta device, where tensors have no data")
+    return value.detach().clone()
+
+
+def _of_array(value: Any) -> Any:
+    if math.prod(value.shape) != 1:
+        raise InputError(_several(tuple(value.shape)))
+    return _of_object(value.item())
+
+
+def _of_object(value: Any) -> Any:
+    kind = type(value)
+    if kind is float or kind is int or kind is bool:
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if hasattr(value, "__float__") and not isinstance(value, complex | type):
         return float(value)
-    raise InputError(f"a {type(value).__name__} is not a real number")
+    raise InputError(f"a {kind.__name__} is not a real number")
 
 
 def read(value: Any) -> float:
@@ -91,6 +128,19 @@ def read(value: Any) -> float:
 def numbers(values: Mapping[Any, Any], notices: Notices) -> dict[str, Any]:
     """Flatten a mapping by "/" and read its numbers; what is none is left out, with a warning."""
     out: dict[str, Any] = {}
+    try:
+        for name, value in values.items():  # the plain case, once more without what the others need
+            reader = _readers.get(type(value))
+            if reader is not None and type(name) is str:
+                out[name] = reader(value)
+            elif type(value) is float:
+                out[name] = value
+            else:
+                break
+        else:
+            return out
+    except Exception:  # told below, where the name is at hand
+        out = {}
     _collect("", values, out, notices, 0)
     return out
 
@@ -122,7 +172,7 @@ def _collect(
 def step_number(step: Any) -> int | None:
     """A step that can be kept, or None: a whole number from 0 to 2**53."""
     try:
-        if isinstance(step, bool) or isinstance(step, float):
+        if isinstance(step, bool | float):
             return None
         whole = step.__index__()
     except Exception:  # not an integer of any kind
@@ -147,13 +197,10 @@ def host(value: Any) -> Any:
     value = value.detach()
     if not value.is_cpu:
         value = value.cpu()
-    if str(value.dtype) == "torch.bfloat16" or "float8" in str(value.dtype):  # NumPy has none
-        value = value.float()
-    return (
-        value.resolve_conj().resolve_neg().numpy()
-        if hasattr(value, "resolve_conj")
-        else value.numpy()
-    )
+    try:
+        return value.numpy()
+    except TypeError:  # bfloat16, float8: NumPy has none
+        return value.float().numpy()
 
 
 def _several(shape: tuple[int, ...]) -> str:

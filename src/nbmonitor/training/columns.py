@@ -18,6 +18,9 @@ EPOCH_KEY = "\0epoch"  # raw name of our own points on the epoch axis, which not
 Row = tuple[int, float, Any]
 """``(step, epoch seconds, values)``: what one call appends. ``values``: a dict by raw name, or a payload."""
 
+_Piece = tuple[list[int], "NDArray[np.int64]", "NDArray[np.float64]", "NDArray[np.float64]"]
+"""Positions of the calls, steps, values, times."""
+
 
 class Columns:
     """Builds columns, with one spelling a name and a bound on how many there are.
@@ -32,49 +35,49 @@ class Columns:
 
     def build(self, rows: Sequence[Row]) -> tuple[Column, ...]:
         """Columns of ``rows``, in the order in which names were first seen; within one step the last value counts."""
-        raw: dict[str, tuple[list[int], list[Any], list[float]]] = {}
-        for step, when, values in rows:
-            for name, value in values.items():
-                held = raw.get(name)
-                if held is None:
-                    held = raw[name] = ([], [], [])
-                held[0].append(step)
-                held[1].append(value)
-                held[2].append(when)
-        out: dict[str, Column] = {}
-        for name, (steps, values, times) in raw.items():
-            known = self._names.get(name)
-            if known is None:
-                if len(self._names) >= self._max:
+        groups: dict[tuple[str, ...], tuple[list[int], list[Row]]] = {}
+        for index, row in enumerate(rows):  # calls that name the same values become one table
+            names = tuple(row[2])
+            group = groups.get(names)
+            if group is None:
+                group = groups[names] = ([], [])
+            group[0].append(index)
+            group[1].append(row)
+        pieces: dict[str, list[_Piece]] = {}
+        for names, (order, group_rows) in groups.items():
+            steps = np.array([row[0] for row in group_rows], np.int64)
+            times = np.array([row[1] for row in group_rows], np.float64)
+            table = _table([list(row[2].values()) for row in group_rows])
+            for i, raw in enumerate(names):
+                name = self._named(raw)
+                if name is None:
                     self.refused += len(steps)
                     continue
-                known = EPOCH_SERIES if name == EPOCH_KEY else clean(name)
-                self._names[name] = known
-            column = _column(known, steps, values, times)
-            twin = out.get(known)  # two raw names that are spelled alike once made safe
-            out[known] = column if twin is None else _joined(twin, column)
-        return tuple(out.values())
+                pieces.setdefault(name, []).append((order, steps, table[:, i], times))
+        return tuple(_column(name, parts) for name, parts in pieces.items())
+
+    def _named(self, raw: str) -> str | None:
+        known = self._names.get(raw)
+        if known is None and len(self._names) < self._max:
+            known = self._names[raw] = EPOCH_SERIES if raw == EPOCH_KEY else clean(raw)
+        return known
 
 
-def _column(name: str, steps: list[int], values: list[Any], times: list[float]) -> Column:
-    at = np.array(steps, np.int64)
-    when = np.array(times, np.float64)
+def _table(values: list[list[Any]]) -> NDArray[np.float64]:
     try:
-        what: NDArray[np.float64] = np.array(values, np.float64)
+        return np.array(values, np.float64)
     except Exception:  # a device tensor, an integer beyond float64
-        what = np.array([read(v) for v in values], np.float64)
-    if len(at) > 1:
-        last = np.append(at[1:] != at[:-1], True)
+        return np.array([[read(v) for v in row] for row in values], np.float64)
+
+
+def _column(name: str, parts: list[_Piece]) -> Column:
+    if len(parts) == 1:
+        _, steps, values, times = parts[0]
+    else:  # named beside different others, or by two spellings: back in the order of the calls
+        order = np.argsort(np.concatenate([p[0] for p in parts]), kind="stable")
+        steps, values, times = (np.concatenate([p[i] for p in parts])[order] for i in (1, 2, 3))
+    if len(steps) > 1:
+        last = np.append(steps[1:] != steps[:-1], True)
         if not last.all():
-            at, what, when = at[last], what[last], when[last]
-    return Column(name, at, what, when)
-
-
-def _joined(a: Column, b: Column) -> Column:
-    order = np.argsort(np.concatenate((a.times, b.times)), kind="stable")
-    return Column(
-        a.name,
-        np.concatenate((a.steps, b.steps))[order],
-        np.concatenate((a.values, b.values))[order],
-        np.concatenate((a.times, b.times))[order],
-    )
+            steps, values, times = steps[last], values[last], times[last]
+    return Column(name, steps, np.ascontiguousarray(values), times)

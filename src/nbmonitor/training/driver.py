@@ -14,7 +14,6 @@ from nbmonitor.training import life
 from nbmonitor.training.columns import EPOCH_KEY
 from nbmonitor.training.control import Control
 from nbmonitor.training.meters import Meter
-from nbmonitor.training.notices import Notices
 from nbmonitor.training.outbox import Outbox
 from nbmonitor.training.progress import Progress
 from nbmonitor.training.resources import Sampler
@@ -24,9 +23,11 @@ if TYPE_CHECKING:
 
     from nbmonitor.events import Batch, CommandRecord, Payload, Resources, RunInfo
     from nbmonitor.interfaces import Sink
+    from nbmonitor.training.notices import Notices
     from nbmonitor.training.progress import Loop
 
 END_WITHIN = 5.0  # seconds that an end may take to hand over what is left
+MAX_STRETCH = 64.0  # at worst about one frame a second instead of 60
 FACTS_EVERY = 1.0  # seconds between two reports of facts that change by themselves (a scheduled learning rate)
 
 
@@ -42,6 +43,7 @@ class Driver:
         *,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
+        overhead: float,
         interval: float,
         sample: Callable[[], Resources] | None,
     ) -> None:
@@ -65,6 +67,8 @@ class Driver:
         self._stepped_at_open = 0
         self._epoch_loops: list[object] = []
         self._broken = False  # the outermost loop was left by break, or by an exception
+        self._overhead, self._spare_at = overhead, 0.0
+        self._gone = False  # the process ends
         self._gate = True  # anything but plain running: the hot path turns off here
         self._opened = False
         self._pid = os.getpid()
@@ -86,13 +90,14 @@ class Driver:
 
     def _enter(self) -> bool:
         """Come to a call while not plainly running: whether the call may go on."""
-        if os.getpid() != self._pid:
+        if os.getpid() != self._pid or self._gone:
             self._ignored += 1
             return False
         if not self._opened:
             self._notices.warn(
                 "unopened",
-                "This run was not started: nothing is shown. Make runs by `nbmonitor.init(...)`, or call `run.start()`.",
+                "This run was not started: nothing is shown. Make runs by `nbmonitor.init(...)`, or call "
+                "`run.start()`.",
             )
             return False
         with self._lock:
@@ -151,10 +156,13 @@ class Driver:
 
     def _exit(self, error: BaseException | None) -> None:
         """The process ends."""
-        if os.getpid() == self._pid and self._state is not RunState.INITIALIZING:
-            self._over(error)
-        elif os.getpid() == self._pid and self._opened:
+        if os.getpid() != self._pid:
+            return
+        if self._state is RunState.INITIALIZING:
             self._end(RunState.COMPLETED)
+        else:
+            self._over(error)
+        self._gone = True
 
     def _over(self, error: BaseException | None) -> None:
         """Whoever drove the run has returned: end it as that tells."""
@@ -265,31 +273,35 @@ class Driver:
         return stops > 1 or (stops == 1 and split == "train")
 
     def _obey(self) -> None:
-        """Carry out what waits; hold the thread while paused (Ctrl-C gets through)."""
-        control, p = self._control, self._progress
-        stops = control.stops
+        """Carry out what waits; hold the thread while paused."""
+        stops = self._control.stops
         self._apply()
-        if control.paused:
-            mark, began = p.mark, self._monotonic()
-            p.stand()
-            self._set(RunState.PAUSED)
-            try:
-                while control.paused and not self._state.ended:
-                    control.woken.wait(0.05)
-                    control.woken.clear()
-                    if control.mail:
-                        self._apply()
-            finally:
-                control.paused = False
-                p.waited += self._monotonic() - began
-                if not self._state.ended:
-                    p.go()
-                    if control.stops == stops:
-                        self._set(RunState.RUNNING)
-                if mark[1]:
-                    p.began(self._monotonic())
-        if control.stops and not stops and not self._state.ended:
+        if self._control.paused:
+            self._hold(stops)
+        if not stops and self._control.stops and not self._state.ended:
             self._set(RunState.STOPPING)
+
+    def _hold(self, stops: int) -> None:
+        """Keep the training thread here until somebody says otherwise (Ctrl-C gets through)."""
+        control, p = self._control, self._progress
+        in_loop, began = p.mark[1] > 0, self._monotonic()
+        p.stand()
+        self._set(RunState.PAUSED)
+        try:
+            while control.paused and not self._state.ended:
+                control.woken.wait(0.05)
+                control.woken.clear()
+                if control.mail:
+                    self._apply()
+        finally:
+            control.paused = False
+            p.waited += self._monotonic() - began
+            if not self._state.ended:
+                p.go()
+                if control.stops == stops:
+                    self._set(RunState.STOPPING if stops else RunState.RUNNING)
+            if in_loop:
+                p.began(self._monotonic())
 
     def _apply(self) -> None:
         """Carry out what waits, and show what it changed."""
@@ -341,26 +353,38 @@ class Driver:
 
     # --- what the outbox asks for, on its thread ---------------------------------------------------------------------
 
-    def position(self) -> tuple[int, float | None]:
+    def _position(self) -> tuple[int, float | None]:
         """Step and fractional epoch. The step is 0 while a run counts for itself and every call brought its own."""
         p = self._progress
         step, fraction = p.step, p.fraction()
         return step, fraction
 
-    def pulse(self) -> Iterable[Payload]:
+    def _due(self) -> Iterable[Payload]:
         """Speed and machine figures, facts that changed by themselves."""
         if self._state.ended:
             return
         now = self._monotonic()
         report = self._meter.due(now)
         if report is not None:
+            self._spare(now, report.overhead)
             yield report
         if now - self._facts_at >= FACTS_EVERY and self._controls != self._controls_told:
             self._facts_at = now
             self._controls_told = {name: dict(facts) for name, facts in self._controls.items()}
             yield RunUpdate(controls=self._controls_told)
 
-    def beat(self) -> Heartbeat:
+    def _spare(self, now: float, overhead: float | None) -> None:
+        """Once a second: fewer frames while our calls cost more of a step than they may, more again at half of it."""
+        if overhead is None or now < self._spare_at:
+            return
+        self._spare_at = now + 1.0
+        stretch = self._outbox.stretch
+        if overhead > self._overhead:
+            self._outbox.stretch = min(MAX_STRETCH, stretch * 2)
+        elif overhead < self._overhead / 2:
+            self._outbox.stretch = max(1.0, stretch / 2)
+
+    def _heartbeat(self) -> Heartbeat:
         """A sign of life of the process, with the age of the last boundary: that of the loop."""
         p = self._progress
         age = None

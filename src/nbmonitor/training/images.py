@@ -1,8 +1,9 @@
 """Pictures of a batch: told apart and copied on the training thread, turned into one mosaic JPEG on the worker.
 
 What is accepted: (N, C, H, W) or (N, H, W, C) with 1, 3 or 4 channels, (N, H, W), a list of pictures (PIL, arrays,
-tensors), or a single picture. Where both the second and the last axis could be channels the second is taken. A 3-D array is
-N grey pictures, unless its last axis is 3 or 4 long: then it is one (H, W, C) picture. Alpha is laid over white.
+tensors), or a single picture. Where both the second and the last axis could be channels the second is taken. A 3-D
+array is N grey pictures, unless its last axis is 3 or 4 long: then it is one (H, W, C) picture. Alpha is laid over
+white.
 """
 
 from __future__ import annotations
@@ -201,8 +202,8 @@ def quantise(pixels: NDArray[Any], notices: Notices) -> NDArray[np.uint8]:
     else:
         notices.later(
             "range",
-            f"run.log_batch was given pictures with values from {low:.3g} to {high:.3g}, outside of [0, 1], [-1, 1] and "
-            "uint8: each batch is stretched to its own range for display. Undo the normalisation (x * std + mean) "
+            f"run.log_batch was given pictures with values from {low:.3g} to {high:.3g}, outside of [0, 1], [-1, 1] "
+            "and uint8: each batch is stretched to its own range for display. Undo the normalisation (x * std + mean) "
             "before the call to see true colours.",
         )
         with np.errstate(over="ignore"):
@@ -211,9 +212,8 @@ def quantise(pixels: NDArray[Any], notices: Notices) -> NDArray[np.uint8]:
         shift = -low * scale
     work = np.float64 if pixels.dtype.itemsize == 8 else np.float32
     with np.errstate(invalid="ignore", over="ignore"):
-        levels = pixels.astype(work)
-        levels *= scale
-        levels += shift + 0.5
+        levels: NDArray[Any] = np.multiply(pixels, scale, dtype=work)
+        np.add(levels, shift + 0.5, out=levels)
         if bad is not None:
             levels[bad] = 0.0
         np.clip(levels, 0.0, 255.0, out=levels)
@@ -254,7 +254,7 @@ def mosaic(pixels: NDArray[np.uint8]) -> Mosaic:
 
 
 def jpeg(sheet: NDArray[np.uint8], *, fine: bool) -> bytes:
-    """A (h, w, 1 or 3) sheet as JPEG. ``fine``: full colour resolution, so that small tiles do not bleed into another."""
+    """A (h, w, 1 or 3) sheet as JPEG. ``fine``: full colour resolution, so that small tiles do not bleed."""
     grey = sheet.shape[2] == 1
     if simplejpeg is not None:
         data: bytes = simplejpeg.encode_jpeg(

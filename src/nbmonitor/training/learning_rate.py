@@ -1,8 +1,8 @@
 """The one way in which a learning rate is changed: set, scale, pin, release.
 
-Without a scheduler, *set* and *scale* write the optimizer's ``param_groups``. With one, that would be overwritten by its
-next step (LambdaLR, OneCycleLR) or drift (CosineAnnealingLR), so hooks scale the rate just for the optimizer's step and
-put the scheduled one back: the schedule keeps its shape and never sees the factor. *pin* always goes by hooks.
+Without a scheduler, *set* and *scale* write the optimizer's ``param_groups``. With one, that would be overwritten by
+its next step (LambdaLR, OneCycleLR) or drift (CosineAnnealingLR), so hooks scale the rate just for the optimizer's step
+and put the scheduled one back: the schedule keeps its shape and never sees the factor. *pin* always goes by hooks.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class LearningRate:
         self._original = None
 
     def close(self) -> None:
-        """Let go of the optimizer: its rates are the script's own again (what was written without a scheduler stays)."""
+        """Let go of the optimizer: its rates are the script's own again (what was written stays)."""
         if self._held:
             self._put_back()
         self._unpin()

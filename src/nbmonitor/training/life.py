@@ -18,14 +18,13 @@ class Mortal(Protocol):
 
 
 _runs: weakref.WeakSet[Mortal] = weakref.WeakSet()
-_watching = False
+_watching: list[bool] = []  # not empty: the process is watched
 
 
 def watch(run: Mortal) -> None:
     """Tell ``run`` when this process forks (in the child) or ends."""
-    global _watching  # noqa: PLW0603: once a process
     if not _watching:
-        _watching = True
+        _watching.append(True)
         os.register_at_fork(after_in_child=_in_child)
         atexit.register(_at_exit, last_error())
     _runs.add(run)

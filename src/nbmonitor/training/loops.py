@@ -82,11 +82,9 @@ class _Pass(Iterator[T]):
                     self._source = self._open()
             else:
                 go_on = driver._boundary(self._loop)
-            if go_on:
-                assert self._source is not None
-                item = next(self._source)
-            else:
+            if not go_on or self._source is None:
                 raise StopIteration
+            item = next(self._source)
         except StopIteration:
             self._close(complete=True)
             raise

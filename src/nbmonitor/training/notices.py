@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import warnings
 from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 logger = logging.getLogger("nbmonitor")
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep  # noqa: PTH100, PTH120: compared with frame file names, as text
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 class Notices:
@@ -55,8 +59,9 @@ class Notices:
 
 def _depth() -> int:
     """``stacklevel`` of the first frame outside of the package, as seen by `warnings.warn` in :meth:`Notices.warn`."""
-    level, frame = 1, sys._getframe(1)
+    level = 1
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         level += 1
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return level

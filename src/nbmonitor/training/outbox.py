@@ -1,12 +1,13 @@
 """The bounded buffer beside the training loop and the one thread that empties it into a sink.
 
 Two lanes. Scalars and payloads (status, receipts, epochs, ...): one queue in order, lossless up to a byte bound, beyond
-which the oldest scalars go, counted and declared as a :class:`~nbmonitor.events.Gap`. Pictures: one slot a split, newest
-wins. The hot path takes no lock: it appends one tuple and adds to a counter, which the worker reconciles.
+which the oldest scalars go, counted and declared as a :class:`~nbmonitor.events.Gap`. Pictures: one slot a split,
+newest wins. The hot path takes no lock: it appends one tuple and adds to a counter, which the worker reconciles.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -49,18 +50,38 @@ FASTEST = 60.0  # image frames a second
 KEYFRAME_EVERY = 10.0  # seconds between two frames that nobody looks at, for the history
 
 
+class Bell:
+    """Wakes a thread. Unlike an Event it holds no lock while it rings: it may be rung from a signal handler."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()  # held: silent
+
+    def ring(self) -> None:
+        """Wake whoever waits, or whoever waits next."""
+        if self._lock.locked():
+            try:
+                self._lock.release()
+            except RuntimeError:  # somebody else rang in this moment
+                return
+
+    def wait(self, timeout: float) -> None:
+        """Return when it rings, or after ``timeout`` seconds."""
+        self._lock.acquire(timeout=timeout)
+
+
 class Pulse(Protocol):
     """What the worker asks the run for, on its own thread."""
 
-    def pulse(self) -> Iterable[Payload]:
+    def _due(self) -> Iterable[Payload]:
         """Payloads that are due: speed, machine figures, changed facts."""
         ...
 
-    def position(self) -> tuple[int, float | None]:
+    def _position(self) -> tuple[int, float | None]:
         """Step, and the fractional 0-based epoch at it where that is known."""
         ...
 
-    def beat(self) -> Heartbeat:
+    def _heartbeat(self) -> Heartbeat:
         """A sign of life, without the outbox's own figures."""
         ...
 
@@ -93,10 +114,14 @@ class Outbox:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         self.added = self.removed = 0
+        self._alarm = min(CROWDED, max_bytes)
         self.calls = 0
         self.asleep = False
         self.lost = self.replaced = self.errors = 0
         self.frame_interval = KEYFRAME_EVERY
+        self.stretch = (
+            1.0  # frames come so many times slower than viewers want: they cost training too much
+        )
         self._sink, self._info, self._pulse, self._encode = sink, info, pulse, encode
         self._notices = notices
         self._clock, self._monotonic = clock, monotonic
@@ -105,7 +130,7 @@ class Outbox:
         self._rows: deque[Row] = deque()
         self._rescued: deque[Row] = deque()  # payloads that stood among dropped rows
         self._frames: dict[str, Any] = {}
-        self._wake = threading.Event()
+        self._bell = Bell()
         self._closing = False
         self._thread: threading.Thread | None = None
         self._next_beat = 0.0
@@ -122,24 +147,23 @@ class Outbox:
         self._rows.append((step, self._clock(), values))
         self.calls += 1
         self.added += ROW_BYTES + VALUE_BYTES * len(values)
-        if self.asleep or self.added - self.removed > CROWDED:
+        if self.asleep or self.added - self.removed > self._alarm:
             self._crowded()
 
     def post(self, step: int, payload: Payload) -> None:
         """Take a payload, in order with the rows, and wake the worker."""
         self._rows.append((step, self._clock(), payload))
-        self._wake.set()
+        self._bell.ring()
 
     def show(self, split: str, frame: Any) -> None:
         """Take a frame; one that still waits for the worker gives way."""
         if self._frames.get(split) is not None:
             self.replaced += 1
         self._frames[split] = frame
-        self._wake.set()
+        self._bell.ring()
 
     def _crowded(self) -> None:
-        if not self._wake.is_set():
-            self._wake.set()
+        self._bell.ring()
         while self.added - self.removed > self._max_bytes:
             try:
                 row = self._rows.popleft()
@@ -174,7 +198,7 @@ class Outbox:
             return not self._rows
         done = threading.Event()
         self._rows.append((0, 0.0, done))
-        self._wake.set()
+        self._bell.ring()
         return done.wait(timeout)
 
     def close(self, timeout: float = 5.0) -> bool:
@@ -183,7 +207,7 @@ class Outbox:
         if thread is None:
             return True
         self._closing = True
-        self._wake.set()
+        self._bell.ring()
         thread.join(timeout)
         if thread.is_alive():
             logger.warning(
@@ -202,7 +226,6 @@ class Outbox:
     def _work(self) -> None:
         while True:
             closing = self._closing
-            self._wake.clear()
             try:
                 self._tick()
             except (
@@ -213,20 +236,20 @@ class Outbox:
                 return
             now = self._monotonic()
             if now < self._busy_until:
-                self._wake.wait(TICK)
+                self._bell.wait(TICK)
             else:
                 self.asleep = True
                 if not self._rows and not self._frames:
-                    self._wake.wait(min(REST, max(0.0, self._next_beat - now)))
+                    self._bell.wait(min(REST, max(0.0, self._next_beat - now)))
                 self.asleep = False
 
     def _tick(self) -> None:
         self._refresh_demand()
         step, epoch = (
-            self._pulse.position()
+            self._pulse._position()
         )  # before the rows are taken: its point must not overtake theirs
         events = list(self._pictures())
-        due = list(self._pulse.pulse())
+        due = list(self._pulse._due())
         if due and epoch is not None:
             self._rows.append((step, self._clock(), {EPOCH_KEY: epoch}))
             self.added += ROW_BYTES + VALUE_BYTES
@@ -253,11 +276,8 @@ class Outbox:
     def _take(self) -> list[Row]:
         rows = [self._rescued.popleft() for _ in range(len(self._rescued))]
         pop = self._rows.popleft
-        try:
-            for _ in range(min(CHUNK, len(self._rows))):
-                rows.append(pop())
-        except IndexError:  # the training thread dropped some meanwhile
-            pass
+        with contextlib.suppress(IndexError):  # the training thread dropped some meanwhile
+            rows.extend(pop() for _ in range(min(CHUNK, len(self._rows))))
         taken = sum(ROW_BYTES + VALUE_BYTES * len(r[2]) for r in rows if type(r[2]) is dict)
         if self._rows:
             self.removed += taken
@@ -332,7 +352,7 @@ class Outbox:
                     "picture", f"run.log_batch could not show a batch of split {split!r}: {error}"
                 )
                 line = LogLine(f"A batch of {split!r} could not be shown: {error}", "warning")
-                yield self._event(self._pulse.position()[0], self._clock(), line)
+                yield self._event(self._pulse._position()[0], self._clock(), line)
                 continue
             yield self._event(step, when, batch)
 
@@ -362,7 +382,7 @@ class Outbox:
         if now < self._next_beat:
             return
         self._next_beat = now + self._interval
-        beat = self._pulse.beat()
+        beat = self._pulse._heartbeat()
         try:
             self._sink.heartbeat(
                 Heartbeat(
@@ -385,7 +405,7 @@ class Outbox:
             demand = Demand()
             self._failed("its sink could not say what viewers want")
         fps = min(FASTEST, demand.fps)
-        self.frame_interval = 1.0 / fps if fps > 0 else KEYFRAME_EVERY
+        self.frame_interval = self.stretch / fps if fps > 0 else KEYFRAME_EVERY
         self._pixels = max(16, min(512, demand.pixels))
 
     def _failed(self, what: str) -> None:
@@ -395,5 +415,5 @@ class Outbox:
                 "Run %r: %s; training goes on, what could not be handed over is counted as lost.",
                 self._info.name,
                 what,
-                exc_info=True,
+                exc_info=True,  # noqa: LOG014
             )

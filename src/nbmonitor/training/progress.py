@@ -25,8 +25,9 @@ class Loop:
 class Progress:
     """Steps, epochs and time.
 
-    ``step`` is the number of completed boundaries. ``mark`` is ``(boundaries, monotonic time of the last one)``, written
-    as one tuple so that a reader never sees half of it. ``spent`` are seconds inside our calls on the training thread.
+    ``step`` is the number of completed boundaries. ``mark`` is ``(boundaries, monotonic time of the last one)``,
+    written as one tuple so that a reader never sees half of it. ``spent`` are seconds inside our calls on the training
+    thread.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:

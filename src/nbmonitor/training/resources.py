@@ -12,7 +12,7 @@ _MIB = 1 << 20
 
 
 class Sampler:
-    """Reads psutil and, where there is an NVIDIA driver, NVML. Calling it gives a :class:`~nbmonitor.events.Resources`."""
+    """Reads psutil and, where there is an NVIDIA driver, NVML. Calling it gives a :class:`Resources`."""
 
     def __init__(self) -> None:
         self._process: psutil.Process | None = None

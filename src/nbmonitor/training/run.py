@@ -1,7 +1,7 @@
 """``Run``: what a training loop calls.
 
-Nothing here blocks or raises into the loop: a call stamps, takes a snapshot and appends; what cannot be used is warned of
-once, at the caller's line, with the remedy.
+Nothing here blocks or raises into the loop: a call stamps, takes a snapshot and appends; what cannot be used is warned
+of once, at the caller's line, with the remedy.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Run(Driver):
     info
         Its description; an empty ``run_id`` gets one when it is started.
     overhead
-        Share of a step that may be spent in our calls (0..1).
+        Share of a step that may be spent in our calls (0..1); beyond it fewer frames are taken.
     clock, monotonic
         Epoch seconds, and a monotonic clock in seconds.
     interval
@@ -79,10 +79,10 @@ class Run(Driver):
             notices,
             clock=clock,
             monotonic=monotonic,
+            overhead=overhead,
             interval=interval,
             sample=sample,
         )
-        self._overhead = overhead
         self._pace = Pace()
         self._frames = 0  # calls of log_batch
         self._seen: set[str] = set()  # names of this step, while the run counts for itself
@@ -212,16 +212,16 @@ class Run(Driver):
     ) -> None:
         """Show a batch: its first 16 pictures with prediction and truth, right and wrong counted over all of it.
 
-        Call it on every step: what will not be shown (at most 60 a second, as many as viewers look at) is skipped before
-        anything is copied.
+        Call it on every step: what will not be shown (at most 60 a second, as many as viewers look at) is skipped
+        before anything is copied.
 
         Parameters
         ----------
         images
-            (N, C, H, W) or (N, H, W, C) with 1, 3 or 4 channels, (N, H, W), or a list of PIL images, arrays, tensors; uint8,
-            bool, or floats in [0, 1] or [-1, 1] (others are stretched). Where the second and the last axis could both be
-            channels, the second is taken. A 3-D array is N grey pictures, unless its last axis is 3 or 4 long: then it is
-            one (H, W, C) picture.
+            (N, C, H, W) or (N, H, W, C) with 1, 3 or 4 channels, (N, H, W), or a list of PIL images, arrays, tensors;
+            uint8, bool, or floats in [0, 1] or [-1, 1] (others are stretched). Where the second and the last axis could
+            both be channels, the second is taken. A 3-D array is N grey pictures, unless its last axis is 3 or 4 long:
+            then it is one (H, W, C) picture.
         logits
             (N, C): softmax and arg-max are taken; (N,) or (N, 1): sigmoid.
         predictions, confidence
@@ -357,7 +357,7 @@ class Run(Driver):
         return iterable if held is None else held.current(iterable)
 
     def epochs(self, count: int) -> Epochs:
-        """Loop over epochs: ``for epoch in run.epochs(10)``. When the outermost such loop runs out, the run is COMPLETED.
+        """Loop over epochs: ``for epoch in run.epochs(10)``. The run is COMPLETED when the outermost runs out.
 
         Gives 0-based numbers; in a run that was opened again, counting goes on.
 
@@ -430,7 +430,8 @@ class Run(Driver):
 
     def history(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Every point kept of a series, as (steps, values): int64 and float64 of one length."""
-        if self._gate and not self._state.ended and not self._enter():
+        if os.getpid() != self._pid or not self._opened:
+            self._ignored += 1
             return np.empty(0, np.int64), np.empty(0, np.float64)
         self._outbox.flush(2.0)
         return self._sink.history(self.run_id, name if name == EPOCH_SERIES else clean(name))
@@ -457,8 +458,8 @@ class Run(Driver):
     def abandon(self, error: BaseException | None) -> None:
         """Take note that the cell that drove this run has returned, with ``error`` or without.
 
-        FAILED with type and message; INTERRUPTED for a KeyboardInterrupt, and for a loop that was left by ``break``; else
-        COMPLETED. A run that nothing drove, or that has ended, stays as it is.
+        FAILED with type and message; INTERRUPTED for a KeyboardInterrupt, and for a loop that was left by ``break``;
+        else COMPLETED. A run that nothing drove, or that has ended, stays as it is.
         """
         if self._state is not RunState.INITIALIZING or error is not None:
             self._over(error)
