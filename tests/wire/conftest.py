@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import nbmonitor  # noqa: F401: its fork guard comes before grpc
 from nbmonitor.broker import Broker
 from nbmonitor.events import Column, CommandState, Event, RunInfo, Scalars, Status
 from nbmonitor.rpc.client import Client
@@ -101,7 +100,9 @@ class Trainer:
 
     def loss(self, first, last=None):
         for k in range(first, (last or first) + 1):
-            column = Column("loss", np.array([k]), np.array([1.0 / (k + 1)]), np.array([time.time()]))
+            column = Column(
+                "loss", np.array([k]), np.array([1.0 / (k + 1)]), np.array([time.time()])
+            )
             self.say(Scalars((column,)), k)
 
     def end(self, state, message=""):

@@ -114,10 +114,11 @@ def test_the_first_picture(local, client):
 def test_windows_are_those_of_the_server(local, broker, client, axis):
     local.loss(0, 9_999)
     for lo, hi, most in ((None, None, 100), (100.0, 200.0, 1000), (5_000.0, None, 50)):
-        if axis == "time":
-            lo = hi = None
-        here = client.window(local.run_id, "loss", axis=axis, lo=lo, hi=hi, max_points=most)
-        there = broker.window(local.run_id, "loss", axis=axis, lo=lo, hi=hi, max_points=most)
+        part = {"axis": axis, "max_points": most}
+        if axis == "step":
+            part |= {"lo": lo, "hi": hi}
+        here = client.window(local.run_id, "loss", **part)
+        there = broker.window(local.run_id, "loss", **part)
         np.testing.assert_array_equal(here.x, there.x)
         np.testing.assert_array_equal(here.y, there.y)
         assert (here.total, here.exact) == (there.total, there.exact)
@@ -131,11 +132,17 @@ def test_events_flow_in_order_without_a_gap(local, client, eventually):
     for k in range(200):
         local.say(LogLine(str(k)), step=k)
     seen = []
-    eventually(lambda: drained(box, seen) or len([e for e in seen if isinstance(e.payload, LogLine)]) == 200)
+    eventually(
+        lambda: (
+            drained(box, seen) or len([e for e in seen if isinstance(e.payload, LogLine)]) == 200
+        )
+    )
     assert woken.is_set()
     numbers = [e.seq for e in seen]
     assert numbers == sorted(set(numbers))
-    assert [e.payload.text for e in seen if isinstance(e.payload, LogLine)] == [str(k) for k in range(200)]
+    assert [e.payload.text for e in seen if isinstance(e.payload, LogLine)] == [
+        str(k) for k in range(200)
+    ]
 
 
 def test_a_cursor_brings_what_was_missed(local, broker, client, eventually):
@@ -181,7 +188,9 @@ def test_what_a_viewer_wants_reaches_the_broker(local, broker, client, eventuall
     eventually(lambda: broker.demand(local.run_id).fps == 0)
 
 
-def test_a_command_is_asked_once_and_its_receipt_comes_as_an_event(local, broker, client, eventually):
+def test_a_command_is_asked_once_and_its_receipt_comes_as_an_event(
+    local, broker, client, eventually
+):
     box = client.subscribe(local.run_id)
     client.events(local.run_id)
     command = Command(local.run_id, CommandKind.PAUSE)
@@ -192,7 +201,9 @@ def test_a_command_is_asked_once_and_its_receipt_comes_as_an_event(local, broker
     assert len(local.commands) == 1
     assert local.commands[0].actor == "another viewer", "there, it is somebody else"
     assert local.commands[0].peer.startswith("ipv4:127.0.0.1")
-    local.say(CommandRecord(local.commands[0], CommandState.APPLIED, 4, {}, {"state": "paused"}), step=4)
+    local.say(
+        CommandRecord(local.commands[0], CommandState.APPLIED, 4, {}, {"state": "paused"}), step=4
+    )
     seen = []
     eventually(lambda: drained(box, seen) or any(_applied(e) for e in seen))
     (applied,) = [e.payload for e in seen if _applied(e)]

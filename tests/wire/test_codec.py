@@ -39,7 +39,7 @@ from nbmonitor.events import (
     Scalars,
     Status,
 )
-from nbmonitor.rpc.codec import common, ingest_pb2, monitor_pb2, trainer, viewer
+from nbmonitor.rpc.codec import batches, figures, ingest_pb2, monitor_pb2, trainer, viewer
 
 NOW = 1_790_000_000.125
 INFO = RunInfo(
@@ -93,7 +93,9 @@ FIGURES = Performance(
     median_step=0.015625,
     epoch_seconds=4.0,
     overhead=0.0078125,
-    resources=Resources(50.0, 900.0, 16000.0, (Device(0, "GPU", 70.0, 4000.0, 8000.0, None, 120.0),)),
+    resources=Resources(
+        50.0, 900.0, 16000.0, (Device(0, "GPU", 70.0, 4000.0, 8000.0, None, 120.0),)
+    ),
 )
 BATCH = Batch(
     2,
@@ -216,27 +218,36 @@ def test_steps_are_clamped_to_what_the_wire_holds(step):
     expected = max(0, min(step, 2**63 - 1))
     frame = trainer.read_request(trainer.event(INFO, Event("r", step, NOW, LogLine("x")), 1))
     assert frame.step == expected
-    (back,) = viewer.read_seen(viewer.seen(viewer.Seen((Event("r", step, NOW, LogLine("x")),)))).events
+    (back,) = viewer.read_seen(
+        viewer.seen(viewer.Seen((Event("r", step, NOW, LogLine("x")),)))
+    ).events
     assert back.step == expected
 
 
 def test_steps_of_a_stranger_above_int64_are_clamped():
     columns = ingest_pb2.ScalarColumns()
     columns.columns.add(tag="x", steps=[2**64 - 1, 1], values=[1.0, 2.0, 3.0])
-    (column,) = common.get_columns(columns, 0).columns
+    (column,) = figures.get_columns(columns, 0).columns
     assert column.steps.tolist() == [2**63 - 1, 1]
     assert column.values.tolist() == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("bad", ["\ud800", "a\udfffb", "\x00\x1b[31m", "<b>bold</b>", "😀"])
 def test_hostile_names_travel(bad):
-    info = replace(INFO, name=bad, class_names=(bad,), config={bad: bad}, controls={bad: {"v": bad}})
+    info = replace(
+        INFO, name=bad, class_names=(bad,), config={bad: bad}, controls={bad: {"v": bad}}
+    )
     hello = trainer.read_request(trainer.hello(info, "s", 1)).hello
     expected = bad.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     assert hello.info.name == expected
     assert hello.info.config == {expected: expected}
     column = Column(bad, np.array([1]), np.array([1.0]), np.array([NOW]))
-    for payload in (Scalars((column,)), LogLine(bad), Epoch(1, {bad: 1.0}), Status(RunState.FAILED, bad, bad)):
+    for payload in (
+        Scalars((column,)),
+        LogLine(bad),
+        Epoch(1, {bad: 1.0}),
+        Status(RunState.FAILED, bad, bad),
+    ):
         assert trainer.read_request(trainer.event(INFO, Event("r", 1, NOW, payload), 1)).payloads
 
 
@@ -250,7 +261,9 @@ def test_one_flipped_bit_is_noticed_anywhere():
         assert trainer.read_request(bytes(flipped)).crc is not True
 
 
-@pytest.mark.parametrize("data", [b"\xff" * 40, b"\x0a\xff", bytes(range(256)), b"\x0a\x02\xff\xfe"])
+@pytest.mark.parametrize(
+    "data", [b"\xff" * 40, b"\x0a\xff", bytes(range(256)), b"\x0a\x02\xff\xfe"]
+)
 def test_garbage_is_a_fault_and_not_an_exception(data):
     frame = trainer.read_request(data)
     assert frame.kind == "garbage"
@@ -268,7 +281,9 @@ def test_open_enums_are_shown_by_their_number():
     request = ingest_pb2.MetricsRequest(session_id="s")
     request.status_update.status = 9
     request.status_update.message = "warming up"
-    assert trainer.read_request(request.SerializeToString()).payloads == (LogLine("status 9: warming up"),)
+    assert trainer.read_request(request.SerializeToString()).payloads == (
+        LogLine("status 9: warming up"),
+    )
 
 
 def test_the_layout_before_the_contract_is_told_apart():
@@ -322,23 +337,23 @@ def image(kind, size=(33, 17)):
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_pictures_are_judged_by_their_header(kind):
     data = image(kind)
-    assert common.picture(data) == Picture(data, f"image/{kind.lower()}", 33, 17)
+    assert batches.picture(data) == Picture(data, f"image/{kind.lower()}", 33, 17)
     for cut in (0, 1, 5, 20):
-        assert common.picture(data[:cut]) is None
+        assert batches.picture(data[:cut]) is None
 
 
 def test_a_picture_that_unpacks_to_gigabytes_is_none():
     bomb = bytearray(image("PNG"))
     bomb[16:24] = (60_000).to_bytes(4) * 2
-    assert common.picture(bytes(bomb)) is None
-    assert common.picture(b"GIF89a" + b"x" * 100) is None
+    assert batches.picture(bytes(bomb)) is None
+    assert batches.picture(b"GIF89a" + b"x" * 100) is None
 
 
 def test_a_jpeg_with_thumbnail_and_padding_before_its_header():
     data = image("JPEG")
     comment = b"\xff\xfe\x00\x10" + b"c" * 14
     padded = data[:2] + comment + b"\xff" + data[2:]
-    assert common.picture(padded).width == 33
+    assert batches.picture(padded).width == 33
 
 
 def test_a_server_of_the_contract_sends_commands_in_its_own_words():

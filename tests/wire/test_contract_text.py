@@ -26,7 +26,13 @@ KINDS = {v: k[5:].lower() for k, v in descriptor_pb2.FieldDescriptorProto.Type.i
 
 def compiled(tmp_path, *files):
     out = tmp_path / "set"
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTOS}", f"--descriptor_set_out={out}"]
+    command = [
+        sys.executable,
+        "-m",
+        "grpc_tools.protoc",
+        f"-I{PROTOS}",
+        f"--descriptor_set_out={out}",
+    ]
     done = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"grpcio-tools (extra `test`) is needed: {done.stderr}"
     return descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file
@@ -42,7 +48,13 @@ def _field(message, f, package):
     repeated = f.label == f.LABEL_REPEATED and not kind.startswith("map<")
     label = "repeated" if repeated else "optional" if f.proto3_optional else ""
     in_oneof = f.HasField("oneof_index") and not f.proto3_optional
-    return [f.number, f.name, kind, label, message.oneof_decl[f.oneof_index].name if in_oneof else ""]
+    return [
+        f.number,
+        f.name,
+        kind,
+        label,
+        message.oneof_decl[f.oneof_index].name if in_oneof else "",
+    ]
 
 
 def table(files, package):

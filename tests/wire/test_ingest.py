@@ -282,9 +282,7 @@ def test_commands_of_the_contract_are_confirmed_by_state_and_config(stream, brok
         "value": "64",
         "command_id": size.command.command_id,
     }
-    s.say(
-        status_update=pb.StatusUpdate(status=3, config=pb.TrainingConfig(batch_size=64))
-    )
+    s.say(status_update=pb.StatusUpdate(status=3, config=pb.TrainingConfig(batch_size=64)))
     eventually(lambda: state(size).state is CommandState.APPLIED)
     assert (state(size).before, state(size).after) == ({"batch size": "32"}, {"batch size": "64"})
     assert broker.run(info.run_id).controls["batch_size"] == {"value": 64}
@@ -325,7 +323,7 @@ def test_the_epoch_axis_and_a_speed_of_our_own(stream, broker):
 INFO = RunInfo("run-1", "ours", controls={"pause": {}})
 
 
-def own(s, secret="secret", first=1, info=INFO):
+def own(s, *, secret="secret", first=1, info=INFO):  # noqa: S107
     s.raw(wire.hello(info, secret, first))
     return s.answer()
 
@@ -333,7 +331,9 @@ def own(s, secret="secret", first=1, info=INFO):
 def event(seq, payload=None, info=INFO):
     from nbmonitor.events import Event, LogLine
 
-    return wire.event(info, Event(info.run_id, seq, time.time(), payload or LogLine(f"n{seq}")), seq)
+    return wire.event(
+        info, Event(info.run_id, seq, time.time(), payload or LogLine(f"n{seq}")), seq
+    )
 
 
 def lines(broker):

@@ -25,7 +25,13 @@ def launch(server, tmp_path):
 
     def start(how):
         process = subprocess.Popen(
-            [sys.executable, str(HERE / "trainer_process.py"), server.address, str(token_file), how],
+            [
+                sys.executable,
+                str(HERE / "trainer_process.py"),
+                server.address,
+                str(token_file),
+                how,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -58,7 +64,7 @@ def test_stop_from_another_process_ends_it_stopped(launch, server, broker, event
     process, run_id = launch("run")
     client = Client(server.address, server.token).connect()
     try:
-        eventually(lambda: client.run(run_id).step > 5)
+        eventually(lambda: [i for i in client.runs() if i.run_id == run_id and i.step > 5])
         client.send(Command(run_id, CommandKind.STOP))
         out, err = process.communicate(timeout=20)
         assert process.returncode == 0, err

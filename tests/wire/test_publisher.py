@@ -173,7 +173,8 @@ def test_the_same_server_after_a_cut_takes_nothing_twice(trainer, server, broker
     for _ in range(3):
         for link in list(server._ingest._links):
             link.out.close()  # ends the stream from the server's side
-        trainer.loss(*(lambda n: (n, n + 9))(broker.run(trainer.run_id).step + 1))
+        done = broker.run(trainer.run_id).step
+        trainer.loss(done + 1, done + 10)
         assert trainer.publisher.flush(10)
     steps, _ = broker.history(trainer.run_id, "loss")
     assert steps.tolist() == list(range(81))
@@ -192,7 +193,9 @@ def test_what_overflowed_while_away_is_a_gap(broker, make_trainer):
         assert publisher.flush(10)
         steps, _ = broker.history(trainer.run_id, "loss")
         assert steps[-1] == 99
-        lost = sum(e.payload.count for e in broker.events(trainer.run_id) if isinstance(e.payload, Gap))
+        lost = sum(
+            e.payload.count for e in broker.events(trainer.run_id) if isinstance(e.payload, Gap)
+        )
         assert lost + len(steps) == 100
     finally:
         publisher.close(1)
@@ -210,7 +213,9 @@ def test_pictures_follow_demand_and_are_sent_once(trainer, server, broker, clien
     batch = Batch(1, 1, mosaic=Mosaic(b"\xff\xd8", 1, 1, 8, 8), predicted=(1,))
     trainer.say(batch, 3)
     seen = []
-    eventually(lambda: seen.extend(box.drain().events) or [e for e in seen if isinstance(e.payload, Batch)])
+    eventually(
+        lambda: seen.extend(box.drain().events) or [e for e in seen if isinstance(e.payload, Batch)]
+    )
     (event,) = [e for e in seen if isinstance(e.payload, Batch)]
     assert event.payload.mosaic == batch.mosaic
     box.close()
@@ -313,7 +318,9 @@ def test_without_a_token_a_new_run_is_taken_from_this_machine(server, broker, ma
         trainer.loss(0)
         assert publisher.flush(5)
         assert broker.history(trainer.run_id, "loss")[0].tolist() == [0]
-        assert publisher.history(trainer.run_id, "loss")[0].tolist() == [0], "from what is kept here"
+        assert publisher.history(trainer.run_id, "loss")[0].tolist() == [0], (
+            "from what is kept here"
+        )
     finally:
         publisher.close(1)
 

@@ -32,7 +32,11 @@ def channel(server):
 def call(channel, path, *, token=None, data=b"", timeout=5):
     """Calls an RPC of any kind and returns (code, details)."""
     service, _, name = path[1:].partition("/")
-    asks, answers = codec.methods(service).get(name, (False, False)) if "health" not in service else (False, name == "Watch")
+    asks, answers = (
+        codec.methods(service).get(name, (False, False))
+        if "health" not in service
+        else (False, name == "Watch")
+    )
     kind = f"{'stream' if asks else 'unary'}_{'stream' if answers else 'unary'}"
     request = iter([data]) if asks else data
     try:
@@ -153,7 +157,10 @@ def test_the_stream_too_many_is_refused_by_name_and_calls_go_on(broker):
             code, _ = call(channel, "/grpc.health.v1.Health/Watch")
             assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
             start = time.monotonic()
-            assert call(channel, f"/{codec.MONITOR}/ListRuns", token=server.token)[0] is grpc.StatusCode.OK
+            assert (
+                call(channel, f"/{codec.MONITOR}/ListRuns", token=server.token)[0]
+                is grpc.StatusCode.OK
+            )
             assert time.monotonic() - start < 1
             for each in held:
                 each.cancel()
@@ -183,7 +190,9 @@ def test_errors_inside_stay_inside(server, channel, broker, monkeypatch, caplog)
     assert code is grpc.StatusCode.INTERNAL
 
 
-@pytest.mark.parametrize("name", ["GetHistory", "SendCommand", "WatchRun", "AdjustWatch", "ListCommands"])
+@pytest.mark.parametrize(
+    "name", ["GetHistory", "SendCommand", "WatchRun", "AdjustWatch", "ListCommands"]
+)
 def test_garbage_to_a_viewers_call_is_an_invalid_argument(server, channel, name):
     path = f"/{codec.MONITOR}/{name}"
     code, details = call(channel, path, token=server.token, data=b"\xff\xff\xff")
@@ -226,7 +235,9 @@ def test_streams_in_progress_do_not_hold_a_server_back(broker):
             yield
 
         stream = channel.stream_stream(f"/{codec.CONTRACT}/StreamMetrics")(silence())
-        watch = channel.unary_stream(f"/{codec.MONITOR}/WatchRun")(b"", metadata=metadata(server.token))
+        watch = channel.unary_stream(f"/{codec.MONITOR}/WatchRun")(
+            b"", metadata=metadata(server.token)
+        )
         next(watch)
         _until(lambda: server._gate.active["trainers"] == 1)
         start = time.monotonic()
@@ -341,7 +352,14 @@ def test_the_pool_starts_threads_on_demand_and_lets_them_go():
 
 
 def test_back_off_doubles_to_a_cap_with_jitter():
-    assert [back_off(k, lambda: 1.0, least=0.1, most=2.0) for k in range(6)] == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
+    assert [back_off(k, lambda: 1.0, least=0.1, most=2.0) for k in range(6)] == [
+        0.1,
+        0.2,
+        0.4,
+        0.8,
+        1.6,
+        2.0,
+    ]
     assert back_off(5, lambda: 0.0, least=0.1, most=2.0) == 0.1
 
 

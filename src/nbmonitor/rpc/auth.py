@@ -33,7 +33,9 @@ def new_token() -> str:
 
 def runtime_dir() -> Path:
     """Folder for tokens and discovery files, made with mode 0700."""
-    with warnings.catch_warnings():  # no XDG_RUNTIME_DIR (root, containers): it says so, and falls back to /tmp
+    with (
+        warnings.catch_warnings()
+    ):  # no XDG_RUNTIME_DIR (root, containers): it says so, and falls back to /tmp
         warnings.simplefilter("ignore")
         path = Path(platformdirs.user_runtime_dir("nbmonitor", appauthor=False))
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -104,19 +106,21 @@ class Auth:
         """Whether call metadata carries the token; compared in constant time."""
         return self._judge(given) is True
 
-    def objection(
-        self, method: str, peer: str, given: Iterable[tuple[str, str | bytes]]
-    ) -> str:
+    def objection(self, method: str, peer: str, given: Iterable[tuple[str, str | bytes]]) -> str:
         """Why a call must not be served; "" when it may."""
         right = self._judge(given)
         if right or method.startswith(HEALTH):
             return ""
         if right is False:
-            return "the token is wrong: the server may have been restarted; read its token file again"
+            return (
+                "the token is wrong: the server may have been restarted; read its token file again"
+            )
         if method in TOKENLESS:
             if loopback(peer):
                 return ""
-            return "from another machine a token is needed: pass the server's token file (token_file=)"
+            return (
+                "from another machine a token is needed: pass the server's token file (token_file=)"
+            )
         return (
             "a token is needed: pass token_file= with the file that the server wrote, "
             "or run `%nbmonitor attach` on the machine where it runs"

@@ -1,4 +1,4 @@
-"""What a trainer has said and a server may not have yet: numbered events within a byte bound, and the newest pictures."""
+"""What a trainer has said and a server may not have yet: numbered events, bounded, and the newest pictures."""
 
 from __future__ import annotations
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 
 from nbmonitor.errors import AttachError
+from nbmonitor.rpc import codec
 
 OPTIONS = (
     ("grpc.enable_http_proxy", 0),  # a company's http_proxy would swallow loopback
@@ -37,8 +40,8 @@ def check(address: str) -> str:
 
 def explain(error: grpc.RpcError, address: str) -> str:
     """What went wrong with a call, what was expected, and what to do."""
-    code = error.code() if isinstance(error, grpc.Call) else None
-    detail = (error.details() or "") if isinstance(error, grpc.Call) else str(error)
+    code = code_of(error)
+    detail = str(error) if code is None else getattr(error, "details", str)() or ""
     port = address.rpartition(":")[2]
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return f"The server at {address} refused: {detail}."
@@ -47,6 +50,20 @@ def explain(error: grpc.RpcError, address: str) -> str:
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return f"The server at {address} has no room: {detail}."
     return (
-        f"No nbmonitor server answers at {address} ({detail or code}). Expected one to listen there: is the port right, "
-        f"and does it still run? On another machine, run `ssh -L {port}:127.0.0.1:{port} USER@THAT_MACHINE` first."
+        f"No nbmonitor server answers at {address} ({detail or code}). Expected one to listen there: is the "
+        "port right, and does it still run? When it is on another machine, first run "
+        f"`ssh -L {port}:127.0.0.1:{port} USER@THAT_MACHINE`."
     )
+
+
+def method(channel: grpc.Channel, service: str, name: str) -> Any:
+    """An RPC by name, of the kind that the descriptor says, with bytes in and out."""
+    asks, answers = codec.methods(service)[name]
+    kind = f"{'stream' if asks else 'unary'}_{'stream' if answers else 'unary'}"
+    return getattr(channel, kind)(f"/{service}/{name}")
+
+
+def code_of(error: grpc.RpcError) -> grpc.StatusCode | None:
+    """Status of a failed call, None where the call never got one."""
+    code = getattr(error, "code", None)
+    return code() if callable(code) else None

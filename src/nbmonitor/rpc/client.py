@@ -1,4 +1,4 @@
-"""A viewer's road to a server elsewhere: a ``Source`` over one channel, with the answers that are asked for most at hand."""
+"""A viewer's road to a server elsewhere: a ``Source`` over one channel, with the frequent answers at hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import numpy as np
@@ -15,7 +15,7 @@ from nbmonitor.errors import AttachError, InputError, UnknownRunError
 from nbmonitor.events import CommandRecord, CommandState, LinkState
 from nbmonitor.interfaces import Window
 from nbmonitor.rpc import auth, codec, threads
-from nbmonitor.rpc.channel import check, dial, explain
+from nbmonitor.rpc.channel import check, dial, explain, method
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.watching import Box, Watching
 
@@ -140,7 +140,9 @@ class Client:
         box = Box(run_id, notify=notify, on_close=self._drop, on_demand=watch.adjust)
         with self._lock:
             watch.boxes = (*watch.boxes, box)
-        if after_seq is not None and watch.cursor != after_seq:  # the watch is further, or elsewhere
+        if (
+            after_seq is not None and watch.cursor != after_seq
+        ):  # the watch is further, or elsewhere
             box.resynchronise()
         watch.ready.wait(DEADLINE)  # "from now on" begins when the server knows of it
         return box
@@ -213,7 +215,7 @@ class Client:
         channel = self._channel
         if channel is None:
             raise AttachError("This client is not connected. Call connect() first.")
-        ask = channel.unary_unary(f"/{codec.MONITOR}/{rpc}")
+        ask = method(channel, codec.MONITOR, rpc)
         try:
             answer: bytes = ask(request, timeout=timeout, metadata=self._metadata)
         except ValueError as error:  # closed meanwhile
@@ -256,11 +258,10 @@ class Client:
     def _drop(self, box: Subscription) -> None:
         with self._lock:
             self._everywhere = tuple(b for b in self._everywhere if b is not box)
-            for watch in self._watches.values():
+            watch = self._watches.get(box.run_id or "")
+            if watch is not None:
                 watch.boxes = tuple(b for b in watch.boxes if b is not box)
-                if watch.run_id == box.run_id:
-                    watch.used = time.monotonic()
-        watch = self._watches.get(box.run_id or "")
+                watch.used = time.monotonic()
         if watch is not None:
             watch.adjust()
 
@@ -296,11 +297,11 @@ class Client:
             return
         self._measured = now
 
-        def note(call: grpc.Future) -> None:
+        def note(call: Any) -> None:
             if call.code() is grpc.StatusCode.OK:
                 self._rtt = time.monotonic() - now
 
-        ask = channel.unary_unary(f"/{codec.MONITOR}/GetServerInfo")
+        ask = method(channel, codec.MONITOR, "GetServerInfo")
         ask.future(b"", timeout=DEADLINE, metadata=self._metadata).add_done_callback(note)
 
     def _linked(self, info: RunInfo) -> RunInfo:

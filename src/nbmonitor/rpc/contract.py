@@ -182,7 +182,7 @@ class ContractTrainer(Trainer):
         said: list[Scalars | Batch | Performance] = [Scalars(tuple(columns))]
         if batch.count:
             said.append(batch)
-        figures = self._observe(batch, info)
+        figures = self._observe(info)
         if figures is not None:
             said.append(figures)
         self.publish(said, step, frame)
@@ -192,7 +192,7 @@ class ContractTrainer(Trainer):
         when = now if abs(frame.time - now) > 86_400 else frame.time
         return Column(name, np.array([step], np.int64), np.array([value]), np.array([when]))
 
-    def _observe(self, batch: Batch, info: RunInfo) -> Performance | None:
+    def _observe(self, info: RunInfo) -> Performance | None:
         """Speed as it is seen from here, where the client does not tell its own."""
         now = self._monotonic()
         self._began = self._began or now

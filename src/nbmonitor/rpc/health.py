@@ -64,34 +64,38 @@ class Health:
 
     def check(self, request: Any, _context: grpc.ServicerContext) -> Any:
         """State of a service; NOT_FOUND for one that is not ours."""
-        if request.service not in self._services:
+        state = self._state(request.service)
+        if state == SERVICE_UNKNOWN:
             raise Refused(grpc.StatusCode.NOT_FOUND, "there is no such service here")
-        return Response(status=SERVING if self._serving else NOT_SERVING)
+        return Response(status=state)
 
     def watch(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         """State of a service now and at every change."""
-        over = False
+        over = threading.Event()
 
         def leave() -> None:
-            nonlocal over
             with self._changed:
-                over = True
+                over.set()
                 self._changed.notify_all()
 
         if not context.add_callback(leave):
             return
-        known = request.service in self._services
-        last = None
-        while not over:
-            now = (SERVING if self._serving else NOT_SERVING) if known else SERVICE_UNKNOWN
-            if now != last:
-                last = now
-                yield Response(status=now)
+        told = None
+        while not over.is_set():
+            state = self._state(request.service)
+            if state != told:
+                told = state
+                yield Response(status=state)
             with self._changed:
-                if not over and (not known or self._serving == (last == SERVING)):
+                if not over.is_set() and self._state(request.service) == told:
                     self._changed.wait()
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def _state(self, service: str) -> int:
+        if service not in self._services:
+            return SERVICE_UNKNOWN
+        return SERVING if self._serving else NOT_SERVING
+
+    def handler(self) -> Any:
         """For ``grpc.server``."""
         kinds = {
             "request_deserializer": Request.FromString,

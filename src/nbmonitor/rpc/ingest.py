@@ -114,6 +114,8 @@ class Ingest:
                 if demand != told:
                     told = demand
                     yield wire.flow(link.own.run_id, demand)
+        if self._closed and link.own is None:  # an end without a status would look like success
+            raise Refused(grpc.StatusCode.UNAVAILABLE, "the server stops; come back later")
 
     def close(self, reason: str) -> None:
         """Say goodbye to our own trainers and end every stream."""
@@ -145,7 +147,7 @@ class Ingest:
             with self._lock:
                 self._links.discard(link)
             for trainer in (link.own, *link.bound.values()):
-                if trainer is not None and not self._closed:
+                if trainer is not None:
                     trainer.leave(link.out)
             link.out.close()
 

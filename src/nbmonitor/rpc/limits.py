@@ -21,7 +21,7 @@ THREADS = (
 _log = logging.getLogger("nbmonitor")
 
 
-class Refused(Exception):  # noqa: N818: it is an answer, not a failure
+class Refused(Exception):  # noqa: N818 (it is an answer, not a failure)
     """Raised by a handler to end a call with a status and a sentence for the caller."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
@@ -30,7 +30,7 @@ class Refused(Exception):  # noqa: N818: it is an answer, not a failure
         self.text = text
 
 
-class Gate(grpc.ServerInterceptor):  # type: ignore[misc]
+class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
     """Wraps handlers of all four kinds.
 
     Calls are counted by kind and the one too many is refused by name, so that streams can never take the threads

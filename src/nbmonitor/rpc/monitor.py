@@ -95,15 +95,11 @@ class Monitor:
         def refuse(_request: Any, _context: grpc.ServicerContext) -> bytes:
             raise Refused(grpc.StatusCode.UNIMPLEMENTED, text)
 
-        def refuse_stream(_request: Any, _context: grpc.ServicerContext) -> Iterator[bytes]:
-            raise Refused(grpc.StatusCode.UNIMPLEMENTED, text)
-            yield b""
-
         asks, answers = streams
         if asks:
             return grpc.stream_unary_rpc_method_handler(refuse)
         if answers:
-            return grpc.unary_stream_rpc_method_handler(refuse_stream)
+            return grpc.unary_stream_rpc_method_handler(refuse)
         return grpc.unary_unary_rpc_method_handler(refuse)
 
     def close(self) -> None:
@@ -194,7 +190,9 @@ class Monitor:
         runs: dict[str, RunInfo] = {}
         series: tuple[SeriesInfo, ...] = ()
         refreshed, pictured, first = 0.0, 0.0, True
-        held: dict[str, Event] = {}  # pictures whose turn has not come: another viewer may want more of them
+        held: dict[
+            str, Event
+        ] = {}  # pictures whose turn has not come: another viewer may want more of them
         while not box.closed:
             started = time.monotonic()
             mail = box.drain()
@@ -222,7 +220,11 @@ class Monitor:
             yield wire.seen(answer)
             # No faster than a screen, and an answer at least every TICK.
             time.sleep(max(1.0 / FRAMES - (time.monotonic() - started), 0.0))
-            wait = TICK if not held else min(TICK, pictured + 1.0 / max(box.demand.fps, 1e-3) - time.monotonic())
+            wait = (
+                TICK
+                if not held
+                else min(TICK, pictured + 1.0 / max(box.demand.fps, 1e-3) - time.monotonic())
+            )
             box.wait(max(wait, 0.0))
 
     def _first_picture(self, run_id: str) -> tuple[Event, ...]:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import numpy as np
@@ -28,7 +28,7 @@ from nbmonitor.events import (
 )
 from nbmonitor.rpc import auth, codec, threads
 from nbmonitor.rpc.buffer import MOST, Buffer
-from nbmonitor.rpc.channel import check, dial, explain
+from nbmonitor.rpc.channel import check, code_of, dial, explain, method
 from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.codec import viewer
 from nbmonitor.rpc.plain import Plain
@@ -112,7 +112,7 @@ class Publisher:
         self._refused = False
         self._turn = False  # whether a picture goes next
         self._channel: grpc.Channel | None = None
-        self._call: grpc.Call | None = None
+        self._call: Any = None
         self._thread: threading.Thread | None = None
         threads.guard(self)
 
@@ -151,7 +151,7 @@ class Publisher:
             self._beat = beat
             self._cond.notify_all()
 
-    def demand(self, run_id: str) -> Demand:  # noqa: ARG002: there is one run
+    def demand(self, run_id: str) -> Demand:  # noqa: ARG002 (there is one run)
         """What the viewers want, as the server last said; nothing without a connection."""
         return self._demand
 
@@ -162,7 +162,7 @@ class Publisher:
             self.flush(2.0)
             asked = viewer.History(run_id, (name,), every_point=True)
             try:
-                ask = channel.unary_unary(f"/{codec.MONITOR}/GetHistory")
+                ask = method(channel, codec.MONITOR, "GetHistory")
                 data = ask(viewer.ask_history(asked), timeout=DEADLINE, metadata=self._metadata)
                 return viewer.read_points(data)
             except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was just closed
@@ -172,23 +172,30 @@ class Publisher:
         columns = [c for p in kept if isinstance(p, Scalars) for c in p.columns if c.name == name]
         if not columns:
             return np.zeros(0, np.int64), np.zeros(0)
-        return np.concatenate([c.steps for c in columns]), np.concatenate([c.values for c in columns])
+        return np.concatenate([c.steps for c in columns]), np.concatenate(
+            [c.values for c in columns]
+        )
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until the server has everything; False when it has not within ``timeout`` seconds."""
         if self.forked:
             return False
         with self._cond:
-            return self._cond.wait_for(
-                lambda: self._buffer.settled or self._refused or self._thread is None, timeout
-            ) and self._buffer.settled
+            return (
+                self._cond.wait_for(
+                    lambda: self._buffer.settled or self._refused or self._thread is None, timeout
+                )
+                and self._buffer.settled
+            )
 
     # --- life --------------------------------------------------------------------------------------------------------
 
     def start(self) -> Publisher:
         """Start the thread that connects. Idempotent."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="nbmonitor-publisher", daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, name="nbmonitor-publisher", daemon=True
+            )
             self._thread.start()
         return self
 
@@ -224,9 +231,13 @@ class Publisher:
                     attempt = 0
             except grpc.RpcError as error:
                 self._complain(explain(error, self.address))
-                if isinstance(error, grpc.Call) and error.code() in FINAL_CODES:
-                    attempt = max(attempt, 8)  # a token does not get right by itself: ask again, seldom
-            except Exception as error:  # whatever it is, the training goes on and so do the attempts
+                if code_of(error) in FINAL_CODES:
+                    attempt = max(
+                        attempt, 8
+                    )  # a token does not get right by itself: ask again, seldom
+            except (
+                Exception
+            ) as error:  # whatever it is, the training goes on and so do the attempts
                 self._complain(f"the stream to {self.address} broke: {error!r}")
             with self._cond:
                 self._connected, self._demand = False, Demand()
@@ -244,14 +255,14 @@ class Publisher:
             self._channel = channel
             link = _Link()
             try:
-                register = channel.unary_unary(f"/{codec.CONTRACT}/RegisterTrainingSession")
+                register = method(channel, codec.CONTRACT, "RegisterTrainingSession")
                 data = register(wire.registration(info), timeout=DEADLINE, metadata=self._metadata)
                 success, welcome, message = wire.read_session_response(data)
                 if not success:
                     self._complain(f"the server at {self.address} refused the run: {message}")
                     return False
                 talk = self._plainly(info, link) if welcome is None else self._numbered(info, link)
-                call = channel.stream_stream(f"/{codec.CONTRACT}/StreamMetrics")(
+                call = method(channel, codec.CONTRACT, "StreamMetrics")(
                     talk, metadata=self._metadata
                 )
                 self._call = call

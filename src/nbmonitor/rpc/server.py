@@ -76,7 +76,7 @@ class Server:
         if not _loopback(host):
             msg = (
                 f"The server was told to listen on {host!r}, which others can reach. Expected a loopback address "
-                "(127.0.0.1): keep it there and tunnel with `ssh -L PORT:127.0.0.1:PORT THIS_MACHINE` from the other one."
+                "(127.0.0.1): keep it there, and run `ssh -L PORT:127.0.0.1:PORT THIS_MACHINE` on the other machine."
             )
             raise ServerError(msg)
         self.forked = False
@@ -102,7 +102,8 @@ class Server:
 
     def start(self) -> Server:
         """Listen. Raises :class:`~nbmonitor.errors.ServerError` when the port is in use."""
-        server = grpc.server(self._pool, interceptors=(self._gate,), options=OPTIONS)
+        # The types ask for the standard executor and a list; gRPC itself asks for `submit` and a sequence.
+        server = grpc.server(self._pool, interceptors=(self._gate,), options=OPTIONS)  # type: ignore[arg-type]
         server.add_generic_rpc_handlers((*self._handlers(), self._health.handler()))
         try:
             port = server.add_insecure_port(self.address)
@@ -143,7 +144,7 @@ class Server:
         server.stop(grace).wait(grace + 1.0)
         self._pool.shutdown()
 
-    def _handlers(self) -> list[grpc.GenericRpcHandler]:
+    def _handlers(self) -> list[Any]:
         trainer = {
             "RegisterTrainingSession": _bytes(self._ingest.register),
             "StreamMetrics": grpc.stream_stream_rpc_method_handler(
@@ -163,7 +164,7 @@ class Server:
         """Every RPC that is served, as path → handler: for the test that holds it against the descriptors."""
         out: dict[str, Any] = {}
         for handler in (*self._handlers(), self._health.handler()):
-            out |= handler._method_handlers  # type: ignore[attr-defined]
+            out |= handler._method_handlers
         return out
 
 

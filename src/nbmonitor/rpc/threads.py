@@ -132,4 +132,5 @@ def back_off(
     attempt: int, random: Callable[[], float], *, least: float = 0.1, most: float = 30.0
 ) -> float:
     """Seconds to wait before attempt number ``attempt`` (from 0): doubling to a cap, with full jitter."""
-    return max(least, min(most, least * 2 ** min(attempt, 20)) * random())
+    longest = min(most, least * 2.0 ** min(attempt, 20))
+    return max(least, longest * random())

@@ -7,12 +7,13 @@ import random
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from nbmonitor.events import Batch, Demand, Event, Performance, Scalars, new_id
 from nbmonitor.rpc import codec, threads
+from nbmonitor.rpc.channel import method
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.subscription import Subscription
 
@@ -43,7 +44,7 @@ class Box(Subscription):
         super().__init__(run_id, notify=notify, on_close=on_close)
         self._on_demand = on_demand
 
-    @property  # type: ignore[override]
+    @property
     def demand(self) -> Demand:
         """What its owner wants."""
         return self._demand
@@ -97,7 +98,7 @@ class Watching:
         self._watch_id = new_id("w")
         self._asked = Demand()
         self._closing = threading.Event()
-        self._call: grpc.Call | None = None
+        self._call: Any = None
         self._thread = threading.Thread(
             target=self._run, name=f"nbmonitor-client-{run_id or 'runs'}", daemon=True
         )
@@ -137,7 +138,7 @@ class Watching:
         if wanted == self._asked or not self.connected:
             return
         self._asked = wanted
-        ask = self._channel.unary_unary(f"/{codec.MONITOR}/AdjustWatch")
+        ask = method(self._channel, codec.MONITOR, "AdjustWatch")
         try:
             call = ask.future(
                 wire.adjust(self._watch_id, wanted), timeout=5.0, metadata=self._metadata
@@ -165,7 +166,7 @@ class Watching:
     def _read(self) -> None:
         self._asked = self.demand()
         wanted = wire.Watch(self.run_id, self.cursor, self._asked, self._watch_id)
-        call = self._channel.unary_stream(f"/{codec.MONITOR}/WatchRun")(
+        call = method(self._channel, codec.MONITOR, "WatchRun")(
             wire.watch(wanted), metadata=self._metadata
         )
         self._call = call

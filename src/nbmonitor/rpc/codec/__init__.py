@@ -1,7 +1,7 @@
 """Plain data ↔ protobuf bytes: the only room that knows the generated modules.
 
-``common`` has what both services carry, ``trainer`` the ingest service and the published contract, ``viewer`` the
-monitor service. Handlers and clients pass bytes to gRPC and see nothing but the data of :mod:`nbmonitor.events`.
+``trainer`` is the ingest service and the published contract, ``viewer`` the monitor service; the other rooms are what
+they are made of. Handlers and clients pass bytes to gRPC and see nothing but the data of :mod:`nbmonitor.events`.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,23 +11,22 @@ from google.protobuf.message import DecodeError
 
 from nbmonitor.errors import InputError
 from nbmonitor.events import (
-    Batch,
     Command,
-    CommandKind,
     CommandRecord,
-    CommandState,
     Demand,
-    Epoch,
     Event,
-    Gap,
-    LogLine,
-    Performance,
-    Scalars,
-    Status,
 )
 from nbmonitor.interfaces import SeriesInfo, Window
-from nbmonitor.rpc.codec import common
-from nbmonitor.rpc.codec.common import mapping, maybe, seconds, stamp, text, texts, u32, u64
+from nbmonitor.rpc.codec.events import (
+    get_command,
+    get_event,
+    get_record,
+    put_command,
+    put_event,
+    put_record,
+)
+from nbmonitor.rpc.codec.runs import get_run, put_run
+from nbmonitor.rpc.codec.values import maybe, put_optional, seconds, stamp, text, u32, u64
 from nbmonitor.rpc.v1 import monitor_pb2 as pb
 
 if TYPE_CHECKING:
@@ -36,13 +34,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nbmonitor.events import Payload, RunInfo, SeriesKind
+    from nbmonitor.events import RunInfo, SeriesKind
     from nbmonitor.interfaces import Axis
-
-_KIND = {k: pb.CommandKind.Value(f"COMMAND_KIND_{k.name}") for k in CommandKind}
-_KIND_BACK = {v: k for k, v in _KIND.items()}
-_STATE = {s: pb.CommandState.Value(f"COMMAND_STATE_{s.name}") for s in CommandState}
-_STATE_BACK = {v: k for k, v in _STATE.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +44,7 @@ class Watch:
 
     run_id: str = ""
     after_seq: int | None = None
-    demand: Demand = Demand()
+    demand: Demand = field(default_factory=Demand)
     watch_id: str = ""
 
 
@@ -98,163 +91,8 @@ def _read(kind: type[Any], data: bytes) -> Any:
         raise InputError(f"These bytes are no {kind.__name__} of the monitor service.") from error
 
 
-# --- events ----------------------------------------------------------------------------------------------------------
-
-
-def put_event(event: Event, out: pb.Event) -> None:
-    """Write an event."""
-    out.run_id, out.seq, out.step = text(event.run_id), u64(event.seq), u64(event.step)
-    out.rank, out.incarnation = u32(event.rank), u32(event.incarnation)
-    out.origin_seq = u64(event.origin_seq)
-    stamp(event.time, out.event_time)
-    stamp(event.received, out.received_time)
-    p = event.payload
-    if isinstance(p, Scalars):
-        common.put_columns(p, round(event.time * 1000), out.columns)
-        out.columns.SetInParent()
-    elif isinstance(p, Batch):
-        common.put_batch(p, event.step, out.batch)
-    elif isinstance(p, Epoch):
-        out.epoch.epoch, out.epoch.split = u32(p.epoch), text(p.split)
-        out.epoch.values.update({text(k): float(v) for k, v in p.values.items()})
-    elif isinstance(p, Performance):
-        common.put_performance(p, out.performance)
-    elif isinstance(p, Status):
-        out.status.state = common.state_number(p.state)  # type: ignore[assignment]
-        out.status.message, out.status.error_type = text(p.message), text(p.error_type)
-    elif isinstance(p, CommandRecord):
-        put_record(p, out.command)
-    elif isinstance(p, Gap):
-        out.gap.first_seq, out.gap.last_seq = u64(p.first_seq), u64(p.last_seq)
-        out.gap.reason, out.gap.count = text(p.reason), u64(p.count)
-    elif isinstance(p, LogLine):
-        out.log.level, out.log.text = text(p.level), text(p.text)
-    else:
-        common.put_change(p, out.change)
-        out.change.SetInParent()
-
-
-def get_event(e: pb.Event) -> Event | None:
-    """Read an event; None for a kind of a later version."""
-    when = seconds(e, "event_time") or 0.0
-    payload = _payload(e, round(when * 1000))
-    if payload is None:
-        return None
-    return Event(
-        e.run_id,
-        min(e.step, 2**63 - 1),
-        when,
-        payload,
-        seq=e.seq,
-        rank=e.rank,
-        incarnation=e.incarnation,
-        origin_seq=e.origin_seq,
-        received=seconds(e, "received_time") or 0.0,
-    )
-
-
-def _payload(e: pb.Event, base_ms: int) -> Payload | None:
-    kind = e.WhichOneof("payload")
-    if kind == "columns":
-        return common.get_columns(e.columns, base_ms)
-    if kind == "batch":
-        return common.get_batch(e.batch)
-    if kind == "epoch":
-        return Epoch(e.epoch.epoch, mapping(e.epoch.values), e.epoch.split or "train")
-    if kind == "performance":
-        return common.get_performance(e.performance)
-    if kind == "status":
-        s = e.status
-        return Status(common.state_of(s.state), s.message, s.error_type)
-    if kind == "command":
-        return get_record(e.command)
-    if kind == "gap":
-        g = e.gap
-        return Gap(g.reason, g.count, g.first_seq, g.last_seq)
-    if kind == "log":
-        return LogLine(e.log.text, e.log.level or "info")
-    if kind == "change":
-        return common.get_change(e.change)
-    return None
-
-
 def _events(found: Iterable[pb.Event]) -> tuple[Event, ...]:
     return tuple(e for e in map(get_event, found) if e is not None)
-
-
-# --- commands --------------------------------------------------------------------------------------------------------
-
-
-def put_command(command: Command, out: pb.Command) -> None:
-    """Write a command."""
-    out.command_id, out.run_id = text(command.command_id), text(command.run_id)
-    out.kind = _KIND[command.kind]  # type: ignore[assignment]
-    out.parameters.update(
-        {text(k): text(json.dumps(v, default=str)) for k, v in command.params.items()}
-    )
-    out.ttl.FromMilliseconds(int(command.ttl * 1000))
-    out.actor, out.peer = text(command.actor), text(command.peer)
-    stamp(command.asked_at, out.asked_at)
-
-
-def get_command(c: pb.Command) -> Command:
-    """Read a command; raises InputError for a kind of a later version."""
-    kind = _KIND_BACK.get(c.kind)
-    if kind is None:
-        raise InputError(
-            f"Command kind {c.kind} is not known here; both ends may differ in version."
-        )
-    if not c.command_id:
-        raise InputError("A command needs a command_id: without it a repetition could act twice.")
-    params: dict[str, Any] = {}
-    for name, raw in mapping(c.parameters).items():
-        try:
-            params[name] = json.loads(raw)
-        except ValueError:
-            params[name] = raw
-    return Command(
-        c.run_id,
-        kind,
-        params,
-        c.command_id,
-        c.actor,
-        c.peer,
-        c.ttl.ToMilliseconds() / 1000.0 if c.HasField("ttl") else 60.0,
-        seconds(c, "asked_at") or time.time(),
-    )
-
-
-def put_record(record: CommandRecord, out: pb.CommandRecord) -> None:
-    """Write what became of a command."""
-    put_command(record.command, out.command)
-    out.state = _STATE[record.state]  # type: ignore[assignment]
-    out.actor, out.peer = out.command.actor, out.command.peer
-    stamp(record.command.asked_at, out.queued_at)
-    stamp(record.resolved_at, out.resolved_at)
-    out.before.update(texts(record.before))
-    out.after.update(texts(record.after))
-    out.error = text(record.error)
-    if record.step is not None:
-        out.applied_at_step = u64(record.step)
-
-
-def get_record(r: pb.CommandRecord) -> CommandRecord | None:
-    """Read what became of a command; None for a kind or state of a later version."""
-    state = _STATE_BACK.get(r.state)
-    if state is None or r.command.kind not in _KIND_BACK or not r.command.command_id:
-        return None
-    return CommandRecord(
-        get_command(r.command),
-        state,
-        maybe(r, "applied_at_step"),
-        mapping(r.before),
-        mapping(r.after),
-        r.error,
-        seconds(r, "resolved_at"),
-    )
-
-
-# --- server ----------------------------------------------------------------------------------------------------------
 
 
 def server_info(info: ServerInfo, active: int, most: int) -> bytes:
@@ -278,7 +116,7 @@ def runs(found: Sequence[RunInfo]) -> bytes:
     """Answer of ``ListRuns``."""
     out = pb.ListRunsResponse()
     for info in found:
-        common.put_run(info, out.runs.add())
+        put_run(info, out.runs.add())
     return out.SerializeToString()
 
 
@@ -296,7 +134,7 @@ def seen(answer: Seen) -> bytes:
     for event in answer.events:
         put_event(event, out.events.add())
     for info in answer.runs:
-        common.put_run(info, out.runs.add())
+        put_run(info, out.runs.add())
     _put_index(answer.series or (), out.series)
     for event in answer.snapshot or ():
         put_event(event, out.snapshot.add())
@@ -317,7 +155,8 @@ def adjusted(found: bool) -> bytes:
 def read_history(data: bytes) -> History:
     """Request of ``GetHistory``; raises InputError."""
     r = _read(pb.GetHistoryRequest, data)
-    axis, kind = r.axis or "step", r.kind or "step"
+    axis: Any = r.axis or "step"
+    kind: Any = r.kind or "step"
     if axis not in {"step", "epoch", "time"} or kind not in {"step", "epoch"}:
         raise InputError(
             f"axis {axis!r} and kind {kind!r}: expected step, epoch or time; step or epoch."
@@ -399,7 +238,7 @@ def read_server_info(data: bytes) -> ServerInfo:
 def read_runs(data: bytes) -> tuple[RunInfo, ...]:
     """Answer of ``ListRuns``."""
     found = _read(pb.ListRunsResponse, data).runs
-    return tuple(common.get_run(r, origin="remote") for r in found)
+    return tuple(get_run(r, origin="remote") for r in found)
 
 
 def watch(wanted: Watch) -> bytes:
@@ -420,7 +259,7 @@ def read_seen(data: bytes) -> Seen:
     r = _read(pb.WatchRunResponse, data)
     return Seen(
         _events(r.events),
-        tuple(common.get_run(info, origin="remote") for info in r.runs),
+        tuple(get_run(info, origin="remote") for info in r.runs),
         _get_index(r.series) if r.series else None,
         _events(r.snapshot) if r.snapshot else None,
         r.caught_up,
@@ -457,7 +296,7 @@ def ask_history(asked: History) -> bytes:
         kind=asked.kind,
         every_point=asked.every_point,
     )
-    common.put_optional(out, lo=asked.lo, hi=asked.hi)
+    put_optional(out, lo=asked.lo, hi=asked.hi)
     return out.SerializeToString()
 
 

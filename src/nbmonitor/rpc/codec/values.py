@@ -1,0 +1,88 @@
+"""Single values as the wire holds them: sanitised, clamped, present or not."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+
+INT64_MAX = 2**63 - 1  # numpy's int64 holds no more
+UINT32_MAX = 2**32 - 1
+
+
+def text(value: object) -> str:
+    """A string that UTF-8 can hold: lone surrogates become U+FFFD."""
+    s = value if isinstance(value, str) else str(value)
+    try:
+        s.encode()
+    except UnicodeEncodeError:
+        return s.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return s
+
+
+def texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """A mapping of sanitised strings."""
+    return {text(k): text(v) for k, v in values.items()}
+
+
+def mapping(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A map field in the order of its names: protobuf keeps none, and what is shown must not jump about."""
+    return dict(sorted(values.items()))
+
+
+def u64(value: float) -> int:
+    """A step or count as the wire holds it: clamped to 0 … 2⁶³-1."""
+    return max(0, min(int(value), INT64_MAX))
+
+
+def u32(value: float) -> int:
+    """Clamped to 0 … 2³²-1."""
+    return max(0, min(int(value), UINT32_MAX))
+
+
+def i32(value: float) -> int:
+    """Clamped to the range of an int32."""
+    return max(-(2**31), min(int(value), 2**31 - 1))
+
+
+def stamp(when: float | None, target: Timestamp) -> None:
+    """Write epoch seconds; None and 0 leave the field unset."""
+    if when and math.isfinite(when):
+        target.FromNanoseconds(int(when * 1e9))
+
+
+def seconds(message: Any, name: str) -> float | None:
+    """Read epoch seconds; None where the field is not set."""
+    if not message.HasField(name):
+        return None
+    value = getattr(message, name)
+    return float(value.seconds + value.nanos / 1e9)
+
+
+def maybe(message: Any, name: str) -> Any:
+    """An optional field, None where it is not set."""
+    return getattr(message, name) if message.HasField(name) else None
+
+
+def put_optional(message: Any, **values: float | None) -> None:
+    """Set those fields whose value is not None."""
+    for name, value in values.items():
+        if value is not None:
+            setattr(message, name, value)
+
+
+def read_params(raw: Any) -> dict[str, Any]:
+    """Parameters of a command: JSON values; anything else is taken as a plain string."""
+    out: dict[str, Any] = {}
+    for name, value in mapping(raw).items():
+        try:
+            out[name] = json.loads(value)
+        except ValueError:
+            out[name] = value
+    return out
