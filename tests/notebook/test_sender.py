@@ -277,8 +277,9 @@ def test_a_zoom_brings_finer_points_and_is_refreshed_while_data_arrives_in_it(sh
     show.take()
     show.ask("page", "zoom", chart="loss", axis="step")
     show.pass_time(0.2)
-    (view,) = show.frames[-1].header["series"]
+    (view,) = next(f.header["series"] for f in show.frames if "series" in f.header)
     assert "window" not in view
+    assert "x" in view
 
 
 def test_images_are_paced_newest_wins_and_all_of_a_tick_is_one_message(show):
@@ -396,3 +397,58 @@ def test_an_end_is_told(show):
         "at step 90: ValueError: boom",
         "no",
     )
+
+
+def test_a_source_far_away_is_read_in_turn_and_images_go_on(show, monkeypatch):
+    run = show.start()
+    names = [f"m{i}" for i in range(6)]
+    for name in names:
+        show.log(run, name, [1.0])
+    show.hello(want=names)
+    show.pass_time(1.0)
+    real = show.broker.window
+
+    def far(*args, **facts):
+        show.clock.now += 0.1  # a round trip
+        return real(*args, **facts)
+
+    monkeypatch.setattr(show.broker, "window", far)
+    show.take()
+    began = show.clock.now
+    step = 1
+    while show.clock.now < began + 10:
+        for name in names:
+            show.log(run, name, [2.0], first=step)
+        show.say(run, batch(), step)
+        show.pass_time(0.02)
+        step += 1
+    reads = [
+        [v["name"] for v in f.header["series"] if "x" in v]
+        for f in show.frames
+        if "series" in f.header
+    ]
+    assert all(len(r) <= 1 for r in reads)
+    drawn = [r[0] for r in reads if r]
+    assert {drawn.count(name) for name in names} <= {len(drawn) // 6, len(drawn) // 6 + 1}
+    assert len(drawn) >= 15
+    times = [f.at for f in show.frames if "tiles" in f.header]
+    assert max(np.diff(times)) < 0.16
+    assert len(times) > 150
+
+
+def test_series_out_of_view_are_mentioned_now_and_then(show):
+    run = show.start()
+    show.log(run, "loss", [1.0])
+    show.hello(want=[])
+    show.ask("page", "want", want=[])
+    show.pass_time(1.5)
+    show.take()
+    for i in range(50):
+        show.log(run, "loss", [float(i)], first=1 + i)
+        show.pass_time(0.1)
+    told = [v for f in show.frames for v in f.header.get("series", [])]
+    assert 4 <= len(told) <= 6
+    assert not any("x" in v for v in told)
+    show.pass_time(1.5)
+    told = [v for f in show.frames for v in f.header.get("series", [])]
+    assert (told[-1]["total"], told[-1]["last"]) == (51, 49)

@@ -13,14 +13,14 @@ beat           a second after the last message
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
-from dataclasses import dataclass, field
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from nbmonitor.errors import NbMonitorError
-from nbmonitor.events import EPOCH_SERIES, Batch, Command, CommandRecord, CommandState, new_id
+from nbmonitor.events import Batch, Command, CommandRecord, CommandState, new_id
+from nbmonitor.notebook.curves import Curves
 from nbmonitor.notebook.desk import Desk
-from nbmonitor.notebook.flow import CAP, Flow
+from nbmonitor.notebook.flow import Flow
 from nbmonitor.notebook.frames import (
     Frame,
     link_view,
@@ -28,52 +28,24 @@ from nbmonitor.notebook.frames import (
     perf_view,
     run_ref,
     run_view,
-    series_view,
     tiles_view,
 )
-from nbmonitor.notebook.plain import text
+from nbmonitor.notebook.pages import Pages, axes_of
 from nbmonitor.notebook.stage import Stage
-from nbmonitor.series import classify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-    from nbmonitor.interfaces import Axis, Source
+    from nbmonitor.interfaces import Source
     from nbmonitor.notebook.desk import Reply, Request, Road
+    from nbmonitor.notebook.pages import Page
 
 GAP = 1 / 120  # seconds between any two messages; the flow keeps the mean at 60 a second or below
-TICK = 0.1  # seconds between two looks at charts and facts
-TOTALS_EVERY = 1.0  # seconds between two words about series out of view
+TICK = 0.1  # seconds between two looks at the facts
 ZOOM_EVERY = 0.25
 BEAT = 1.0
-LIVE_POINTS, ALL_POINTS = 1000, 2000
-FIRST_CHARTS = 8  # that a page which has not said what it sees gets with its key frame
-WINDOWS = 64  # curves in one frame
-PAGES = 32  # whose settings are kept
 RUNS = 50  # in the menu
 WRONG_BYTES = 1 << 20  # of pictures of wrong tiles in a key frame
-
-
-@dataclass(slots=True)
-class Zoom:
-    """A page's window on a chart. ``told``: what it was last told, to say nothing twice."""
-
-    axis: Axis
-    span: tuple[float, float]
-    due: bool = True
-    told: dict[tuple[str, str], Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Page:
-    """What one page looks at. ``want`` None: it has not said yet. ``key``: it waits for a key frame."""
-
-    axis: Axis = "step"
-    want: frozenset[str] | None = None
-    zooms: dict[str, Zoom] = field(default_factory=dict)
-    fps: float = CAP
-    visible: bool = True
-    key: bool = True
 
 
 class Sender:
@@ -112,17 +84,15 @@ class Sender:
         self.flow = Flow(monotonic)
         self._desk = Desk(notify)
         self._replies: deque[Reply] = deque()
-        self._pages: OrderedDict[str, Page] = OrderedDict()
+        self._pages = Pages(self.flow)
+        self._curves = Curves(source, self.stage, monotonic)
         self._wanted = run_id
         self._n = 0
         self._whole = False
         self._watched = False
         self._said: dict[str, Any] = {}
-        self._owed: set[tuple[Axis, str]] = set()  # whole curves that somebody waits for
-        self._quiet: set[tuple[str, str]] = set()  # series that grew out of view
         self._marked: Any = None
-        self._free = self._tick_at = self._totals_at = self._zoom_at = self._image_at = 0.0
-        self._beat_at = 0.0
+        self._free = self._tick_at = self._zoom_at = self._image_at = self._beat_at = 0.0
 
     # --- in ----------------------------------------------------------------------------------------------------------
 
@@ -134,54 +104,11 @@ class Sender:
         return reply
 
     def _act(self, request: Request) -> None:
-        op, fields, client = request.op, request.fields, request.client
-        if op == "bye":
-            self.flow.bye(client)
-            return
-        if op == "ack" and client not in self.flow.clients:
-            return  # said before its goodbye; a page that was forgotten has other words too
-        page = self._pages.get(client)
-        if page is None:
-            page = self._pages[client] = Page()
-            while len(self._pages) > PAGES:
-                self.flow.bye(self._pages.popitem(last=False)[0])
-        self._pages.move_to_end(client)
-        mute = request.road == "comm"
-        if op == "hello":
-            page.axis, page.want = fields["axis"], fields["want"] or None
-            page.fps, page.visible, page.key = fields["fps"], fields["visible"], True
-            page.zooms.clear()
-        if op == "hello" or not self.flow.heard(client, mute=None if mute else False):
-            page.key = True  # it comes back from a silence in which it was forgotten
-            self.flow.hello(client, visible=page.visible, mute=mute)
-            self.flow.menu(client, page.fps)
-        if op == "ack":
-            page.visible = fields["visible"]
-            self.flow.ack(client, fields["n"], visible=page.visible)
-        elif op == "visible":
-            page.visible = fields["visible"]
-            self.flow.visible(client, page.visible)
-        elif op == "rate":
-            page.fps = fields["fps"]
-            self.flow.menu(client, page.fps)
-        elif op == "axis":
-            page.axis = fields["axis"]
-            page.zooms.clear()
-            self._owed.update((page.axis, chart) for chart in page.want or ())
-        elif op == "want":
-            fresh = fields["want"] - (page.want or frozenset())
-            page.want = fields["want"]
-            self._owed.update((page.axis, chart) for chart in fresh)
-        elif op == "zoom":
-            page.zooms.pop(fields["chart"], None)
-            if fields["span"] is None:
-                self._owed.add((page.axis, fields["chart"]))
-            else:
-                page.zooms[fields["chart"]] = Zoom(fields["axis"], fields["span"])
-        elif op == "follow":
-            self._wanted = fields["run"]
-        elif op == "command":
-            self._command(request.id, fields)
+        self._curves.owed |= self._pages.take(request)
+        if request.op == "follow":
+            self._wanted = request.fields["run"]
+        elif request.op == "command":
+            self._command(request.id, request.fields)
 
     def _command(self, key: str, fields: Mapping[str, Any]) -> None:
         command = Command(
@@ -204,9 +131,8 @@ class Sender:
         now = self._monotonic()
         if self.stage.look(self._wanted, now):
             self._whole = True
-            for page in self._pages.values():
-                page.zooms.clear()
-        there = {c: self._pages[c] for c in self.flow.clients if c in self._pages}
+            self._pages.forget_zooms()
+        there = self._pages.there()
         self._watched = bool(there)  # without a page, what a run reports can wait for the next look
         self.stage.demand(round(self.flow.images, 1))
         frame = None
@@ -233,8 +159,10 @@ class Sender:
             due.append(max(paced, self._image_at))
         if stage.news:
             due.append(paced)
-        if stage.grown or stage.touched or self._owed:
+        if stage.touched:
             due.append(max(paced, self._tick_at))
+        if self._curves.due:
+            due.append(max(paced, self._curves.due_at))
         if any(z.due for p in there.values() for z in p.zooms.values()):
             due.append(max(self._free, self._zoom_at))
         return min(due)
@@ -248,10 +176,11 @@ class Sender:
             return self._key({waiting[0]: there[waiting[0]]}, waiting[0])
         if now >= self._zoom_at:
             for client, page in there.items():
-                frame = self._zoomed(client, page)
-                if frame is not None:
-                    self._zoom_at = now + ZOOM_EVERY / max(1, len(there))
-                    return frame
+                frame = Frame()
+                if views := self._curves.zoomed(frame, page):
+                    frame.header["series"] = views
+                    self._zoom_at = now + ZOOM_EVERY / len(there)
+                    return self._stamped(frame, to=client)
         if there and self.flow.wait() == 0.0:
             return self._usual(there, now)
         return None
@@ -267,7 +196,8 @@ class Sender:
         stage, frame = self.stage, Frame()
         facts = self._facts()
         frame.header |= facts
-        frame.header["series"] = list(self._curves(frame, _axes(pages), every=True))
+        axes = axes_of(pages.values())
+        frame.header["series"] = self._curves.all(frame, axes, settle=to is None)
         frame.header["marks"] = mark_views(stage.chronicle.marks.values(), stage.epochs)
         frame.header["events"] = list(stage.chronicle.lines.values())
         if stage.batch is not None and isinstance(stage.batch.payload, Batch):
@@ -278,23 +208,23 @@ class Sender:
         if to is None:
             self._whole = False
             self._said = facts
-            self._owed.clear()
-            self._quiet.clear()
             self._marked = _fingerprint(stage.chronicle.marks)
-            stage.grown.clear()
             stage.news.clear()
             stage.batch_is_new = stage.touched = False
         return self._stamped(frame, key=True, to=to)
 
     def _usual(self, there: Mapping[str, Page], now: float) -> Frame | None:
         stage, frame = self.stage, Frame()
-        if now >= self._tick_at:
-            self._charts(frame, there, now)
-            if stage.touched:
-                facts = self._facts()
-                frame.header |= {k: v for k, v in facts.items() if self._said.get(k, _NEVER) != v}
-                self._said = facts
-                stage.touched = False
+        if self._curves.due and now >= self._curves.due_at:
+            self._curves.touch_zooms(there.values())
+            if views := self._curves.grown(frame, axes_of(there.values())):
+                frame.header["series"] = views
+        if stage.touched and now >= self._tick_at:
+            facts = self._facts()
+            frame.header |= {k: v for k, v in facts.items() if self._said.get(k, _NEVER) != v}
+            self._said = facts
+            self._tick_at = now + TICK
+            stage.touched = False
         if stage.news:
             frame.header["events"] = list(stage.news.values())
             stage.news.clear()
@@ -312,87 +242,6 @@ class Sender:
                 late = now - self._image_at > 1 / images
                 self._image_at = (now if late else self._image_at) + 1 / images
         return self._stamped(frame) if frame.header else None
-
-    def _charts(self, frame: Frame, there: Mapping[str, Page], now: float) -> None:
-        """Curves that grew and are in view; now and then a word about the others."""
-        stage = self.stage
-        for name, _ in stage.grown:
-            chart = classify(text(name, 200))[0]
-            for page in there.values():
-                if chart in page.zooms:
-                    page.zooms[chart].due = True
-        if stage.grown or self._owed:
-            started = self._monotonic()
-            views = list(self._curves(frame, _axes(there)))
-            if views:
-                frame.header["series"] = views
-            stage.grown.clear()
-            self._owed.clear()
-            # Many long curves cost more than a tick: keep to a quarter of this thread's time.
-            self._tick_at = now + max(TICK, 4 * (self._monotonic() - started))
-        else:
-            self._tick_at = now + TICK
-
-    def _curves(
-        self, frame: Frame, axes: Mapping[Axis, frozenset[str] | None], *, every: bool = False
-    ) -> Iterator[dict[str, Any]]:
-        """Views of the series; ``every``: of all, else of those that grew or that somebody waits for."""
-        run_id = self.stage.run_id
-        if run_id is None:
-            return
-        series = [s for s in self._source.series(run_id) if s.name != EPOCH_SERIES]
-        charts = {(s.name, s.kind): classify(text(s.name, 200))[0] for s in series}
-        first = _first(charts.values())
-        now, left = self._monotonic(), WINDOWS
-        totals = now >= self._totals_at
-        for info in series:
-            key = (info.name, info.kind)
-            chart, grew = charts[key], key in self.stage.grown
-            drawn = False
-            for axis, wanted in axes.items():
-                owed = every or (axis, chart) in self._owed
-                if left > 0 and chart in (first if wanted is None else wanted) and (grew or owed):
-                    points = ALL_POINTS if owed else LIVE_POINTS
-                    window = self._source.window(
-                        run_id, info.name, info.kind, axis=axis, max_points=points
-                    )
-                    yield series_view(frame, info, window, axis=axis)
-                    drawn, left = True, left - 1
-            if drawn:
-                self._quiet.discard(key)
-            elif every or (totals and (grew or key in self._quiet)):
-                self._quiet.discard(key)
-                yield series_view(frame, info)
-            elif grew:
-                self._quiet.add(key)
-        if totals:
-            self._totals_at = now + TOTALS_EVERY
-
-    def _zoomed(self, client: str, page: Page) -> Frame | None:
-        """The windows of one page that have something new in them."""
-        run_id, frame = self.stage.run_id, Frame()
-        due = {chart: z for chart, z in page.zooms.items() if z.due}
-        if run_id is None or not due:
-            return None
-        views = []
-        for info in self._source.series(run_id):
-            zoom = due.get(classify(text(info.name, 200))[0])
-            if zoom is None or info.name == EPOCH_SERIES:
-                continue
-            lo, hi = zoom.span
-            window = self._source.window(
-                run_id, info.name, info.kind, axis=zoom.axis, lo=lo, hi=hi, max_points=ALL_POINTS
-            )
-            told = (len(window.x), window.x[-1:].tobytes(), window.y[-1:].tobytes())
-            if zoom.told.get((info.name, info.kind)) != told:
-                zoom.told[info.name, info.kind] = told
-                views.append(series_view(frame, info, window, axis=zoom.axis, span=zoom.span))
-        for zoom in due.values():
-            zoom.due = False
-        if not views:
-            return None
-        frame.header["series"] = views
-        return self._stamped(frame, to=client)
 
     # --- parts -------------------------------------------------------------------------------------------------------
 
@@ -427,22 +276,6 @@ class Sender:
 
 
 _NEVER = object()
-
-
-def _axes(pages: Mapping[str, Page]) -> dict[Axis, frozenset[str] | None]:
-    """The charts in view by axis; None where a page on that axis has not said what it sees."""
-    axes: dict[Axis, frozenset[str] | None] = {}
-    for page in pages.values():
-        known = axes.get(page.axis, frozenset())
-        axes[page.axis] = None if known is None or page.want is None else known | page.want
-    return axes
-
-
-def _first(charts: Any) -> frozenset[str]:
-    """What is shown first: the machine's figures and the first charts of the run."""
-    names = dict.fromkeys(charts)
-    own = [c for c in names if not c.startswith("system/")][:FIRST_CHARTS]
-    return frozenset(own) | {c for c in names if c.startswith("system/")}
 
 
 def _fingerprint(marks: Mapping[str, dict[str, Any]]) -> tuple[tuple[str, str], ...]:
