@@ -13,18 +13,14 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from nbmonitor.consequences import derived, told
 from nbmonitor.errors import UnknownRunError
 from nbmonitor.events import (
-    CONTROL_OF,
     Batch,
-    Column,
     Command,
     CommandRecord,
     CommandState,
     Demand,
-    Epoch,
     Event,
     Heartbeat,
     LinkState,
@@ -32,23 +28,23 @@ from nbmonitor.events import (
     RunInfo,
     RunState,
     RunUpdate,
-    Scalars,
     SeriesKind,
     Status,
     new_id,
 )
+from nbmonitor.ledger import Ledger, cut_off, objection, out_of_time, refused
 from nbmonitor.subscription import Subscription, weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from nbmonitor.events import Payload
     from nbmonitor.interfaces import Axis, SeriesInfo, Store, Window
 
 RECENT_BYTES = 8 << 20  # of events kept per run for viewers that come back with a cursor
-COMMANDS_KEPT = 1_000
 CHECK_EVERY = 0.2  # seconds between two looks for stale links and expired commands
 
 
@@ -66,7 +62,7 @@ class _Entry:
     recent: deque[Event] = field(default_factory=deque)
     recent_bytes: int = 0
     evicted: int = 0  # seq of the newest event that `recent` let go of
-    commands: OrderedDict[str, CommandRecord] = field(default_factory=OrderedDict)
+    commands: Ledger = field(default_factory=Ledger)
     viewers: tuple[Subscription, ...] = ()
 
 
@@ -148,7 +144,7 @@ class Broker:
             for event in events:
                 entry = self._entry(event.run_id)
                 entry.heard = heard
-                for payload in (event.payload, *_derived(event)):
+                for payload in (*self._ends(entry, event, now), event.payload, *derived(event)):
                     placed = self._place(entry, event, payload, now)
                     mail.append((entry.viewers, placed))
                     if isinstance(payload, Status | RunUpdate) and self._everywhere:
@@ -273,26 +269,22 @@ class Broker:
         with self._lock:
             entry = self._runs.get(command.run_id)
             if entry is None:
-                return _refused(command, f"there is no run {command.run_id!r}", self._clock())
+                return refused(command, f"there is no run {command.run_id!r}", self._clock())
             known = entry.commands.get(command.command_id)
             if known is not None:
                 return known
-            why = _objection(entry.info, command)
-            record = (
-                _refused(command, why, self._clock())
-                if why
-                else CommandRecord(command, CommandState.QUEUED)
-            )
-            entry.commands[command.command_id] = record
-            while len(entry.commands) > COMMANDS_KEPT:
-                entry.commands.popitem(last=False)
+            why = objection(entry.info, command)
+            record = CommandRecord(command, CommandState.QUEUED)
+            if why:
+                record = refused(command, why, self._clock())
+            entry.commands.open(record, self._monotonic())
             deliver, step = entry.deliver, entry.info.step
         if why or deliver is None:
             self._emit(command.run_id, record, step)
             return record
         reached = deliver(command)
         with self._lock:  # the run may have answered already: its word stands
-            current = entry.commands.get(command.command_id, record)
+            current = entry.commands.get(command.command_id) or record
             if current.state is CommandState.QUEUED:
                 current = replace(record, state=reached)
         if not current.state.final:
@@ -302,7 +294,7 @@ class Broker:
     def commands(self, run_id: str) -> Sequence[CommandRecord]:
         """The records of a run's commands, oldest first."""
         with self._lock:
-            return list(self._entry(run_id).commands.values())
+            return self._entry(run_id).commands.all()
 
     def flush(self, timeout: float = 5.0) -> bool:  # noqa: ARG002 - nothing is ever on its way
         """Everything published is kept already."""
@@ -330,12 +322,8 @@ class Broker:
                 info = entry.info
                 if not info.state.ended:
                     self._check_link(entry, now, out)
-                wall = self._clock()
-                out.extend(
-                    (run_id, _expired(record, wall), info.step)
-                    for record in entry.commands.values()
-                    if not record.state.final and wall > record.command.asked_at + record.command.ttl
-                )
+                late = entry.commands.overdue(now)
+                out.extend((run_id, out_of_time(r, self._clock()), info.step) for r in late)
         for run_id, payload, step in out:
             self._emit(run_id, payload, step)
 
@@ -367,14 +355,17 @@ class Broker:
             self.publish([Event(run_id, step, self._clock(), payload)])
             entry.heard = heard
 
+    def _ends(self, entry: _Entry, event: Event, now: float) -> Sequence[CommandRecord]:
+        """What a run has not carried out when it ends, it will not."""
+        over = isinstance(event.payload, Status) and event.payload.state.ended
+        return [cut_off(r, now) for r in entry.commands.waiting()] if over else ()
+
     def _place(self, entry: _Entry, event: Event, payload: Payload, now: float) -> Event:
         if isinstance(payload, CommandRecord):
-            payload = self._merge(entry, payload)
+            payload = entry.commands.merge(payload)
         entry.seq += 1
         placed = replace(event, payload=payload, seq=entry.seq, received=now)
-        entry.info = _told(entry.info, placed)
-        if isinstance(payload, Status) and payload.state.ended:
-            self._expire_all(entry, now)
+        entry.info = told(entry.info, placed)
         if isinstance(payload, Status | RunUpdate):
             self.store.put_run(entry.info)
         self.store.append(placed)
@@ -387,29 +378,6 @@ class Broker:
                 entry.evicted = oldest.seq
         return placed
 
-    def _merge(self, entry: _Entry, record: CommandRecord) -> CommandRecord:
-        """Keep what was asked as it was asked; a final word is never taken back."""
-        known = entry.commands.get(record.command.command_id)
-        if known is not None:
-            record = known if known.state.final else replace(record, command=known.command)
-        entry.commands[record.command.command_id] = record
-        return record
-
-    def _expire_all(self, entry: _Entry, now: float) -> None:
-        for record in list(entry.commands.values()):
-            if not record.state.final:
-                gone = replace(
-                    record, state=CommandState.EXPIRED, error="the run ended first", resolved_at=now
-                )
-                entry.commands[record.command.command_id] = gone
-                entry.seq += 1
-                placed = Event(
-                    entry.info.run_id, entry.info.step, now, gone, seq=entry.seq, received=now
-                )
-                self.store.append(placed)
-                for viewer in entry.viewers:
-                    viewer.put(placed)
-
     def _drop(self, box: Subscription) -> None:
         with self._lock:
             self._everywhere = tuple(v for v in self._everywhere if v is not box)
@@ -419,79 +387,3 @@ class Broker:
 
 
 _NOBODY = Demand()
-
-
-def _objection(info: RunInfo, command: Command) -> str:
-    """Why a command cannot be carried out by this run at all; "" when it may."""
-    if info.state.ended:
-        return f"the run is over ({info.state})"
-    if info.state is RunState.LOST:
-        return "the run is lost: nobody would receive it"
-    if not info.steerable:
-        return info.why or "this run cannot be steered"
-    control = CONTROL_OF.get(command.kind)
-    if control is None or control not in info.controls:
-        what = control.replace("_", " ") if control else str(command.kind)
-        return f"this run registered no control for {what}; see Run.control"
-    return ""
-
-
-def _refused(command: Command, why: str, now: float) -> CommandRecord:
-    return CommandRecord(command, CommandState.REJECTED, error=why, resolved_at=now)
-
-
-def _expired(record: CommandRecord, now: float) -> CommandRecord:
-    seen = record.state is CommandState.SENT
-    return replace(
-        record,
-        state=CommandState.UNCONFIRMED if seen else CommandState.EXPIRED,
-        error=f"no step came within {record.command.ttl:.0f} s"
-        if not seen
-        else "the trainer did not answer",
-        resolved_at=now,
-    )
-
-
-def _told(info: RunInfo, event: Event) -> RunInfo:
-    """The description of a run after one more event."""
-    payload = event.payload
-    changes: dict[str, object] = {"last_seq": event.seq}
-    if event.step > info.step:
-        changes["step"] = event.step
-    if isinstance(payload, Status):
-        changes |= {"state": payload.state, "message": payload.message}
-        changes["state_version"] = info.state_version + 1
-        changes["ended_at"] = event.time if payload.state.ended else None
-    elif isinstance(payload, RunUpdate):
-        for name in RunUpdate.__slots__:
-            value = getattr(payload, name)
-            if value is not None:
-                changes[name] = value
-    return replace(info, **changes)  # type: ignore[arg-type]
-
-
-def _derived(event: Event) -> tuple[Payload, ...]:
-    """Series that follow from an event: an epoch's values, the machine's figures."""
-    payload = event.payload
-    values: dict[str, float] = {}
-    kind: SeriesKind = "step"
-    if isinstance(payload, Epoch):
-        values, kind = dict(payload.values), "epoch"
-    elif isinstance(payload, Performance) and payload.resources is not None:
-        r = payload.resources
-        values = {"system/cpu": r.cpu_percent, "system/memory_mb": r.memory_mb}
-        if r.memory_total_mb is not None:
-            values["system/memory_total_mb"] = r.memory_total_mb
-        for d in r.devices:
-            for name in ("percent", "memory_mb", "memory_total_mb"):
-                figure = getattr(d, name)
-                if figure is not None:
-                    values[f"system/gpu{d.index}/{name}"] = figure
-    if not values:
-        return ()
-    step, when = np.array([event.step], np.int64), np.array([event.time])
-    return (
-        Scalars(
-            tuple(Column(n, step, np.array([float(v)]), when, kind) for n, v in values.items())
-        ),
-    )

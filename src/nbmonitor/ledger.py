@@ -1,0 +1,97 @@
+"""The records of one run's commands: once by id, and a final word is never taken back. Ground."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nbmonitor.events import CONTROL_OF, CommandRecord, CommandState, RunState
+
+if TYPE_CHECKING:
+    from nbmonitor.events import Command, RunInfo
+
+KEPT = 1_000  # records of a run
+
+
+class Ledger:
+    """Command records of a run, oldest first. Times are those of a monotonic clock, in seconds."""
+
+    def __init__(self) -> None:
+        self._records: OrderedDict[str, CommandRecord] = OrderedDict()
+        self._deadlines: dict[str, float] = {}
+
+    def get(self, command_id: str) -> CommandRecord | None:
+        """Return the record of a command, if there is one."""
+        return self._records.get(command_id)
+
+    def all(self) -> list[CommandRecord]:
+        """Return every record kept."""
+        return list(self._records.values())
+
+    def waiting(self) -> list[CommandRecord]:
+        """Return the records that wait for a final word."""
+        return [r for r in self._records.values() if not r.state.final]
+
+    def overdue(self, now: float) -> list[CommandRecord]:
+        """Return the records whose time is up without a final word."""
+        late = [key for key, deadline in self._deadlines.items() if now > deadline]
+        records = [self._records[key] for key in late if key in self._records]
+        for key in late:
+            del self._deadlines[key]
+        return [r for r in records if not r.state.final]
+
+    def open(self, record: CommandRecord, now: float) -> None:
+        """Begin the record of a command."""
+        key = record.command.command_id
+        self._records[key] = record
+        if not record.state.final:
+            self._deadlines[key] = now + record.command.ttl
+        while len(self._records) > KEPT:
+            gone, _ = self._records.popitem(last=False)
+            self._deadlines.pop(gone, None)
+
+    def merge(self, record: CommandRecord) -> CommandRecord:
+        """Take a further word on a command and return what stands: asked as it was asked, ended as it ended."""
+        key = record.command.command_id
+        known = self._records.get(key)
+        if known is not None:
+            record = known if known.state.final else replace(record, command=known.command)
+        self._records[key] = record
+        if record.state.final:
+            self._deadlines.pop(key, None)
+        return record
+
+
+def objection(info: RunInfo, command: Command) -> str:
+    """Say why a command cannot be carried out by this run at all; "" when it may."""
+    if info.state.ended:
+        return f"the run is over ({info.state})"
+    if info.state is RunState.LOST:
+        return "the run is lost: nobody would receive it"
+    if not info.steerable:
+        return info.why or "this run cannot be steered"
+    control = CONTROL_OF.get(command.kind)
+    if control is None or control not in info.controls:
+        what = control.replace("_", " ") if control else str(command.kind)
+        return f"this run registered no control for {what}; see Run.control"
+    return ""
+
+
+def refused(command: Command, why: str, now: float) -> CommandRecord:
+    """Record a command that nobody will carry out; ``now`` in epoch seconds."""
+    return CommandRecord(command, CommandState.REJECTED, error=why, resolved_at=now)
+
+
+def out_of_time(record: CommandRecord, now: float) -> CommandRecord:
+    """Record that time is up: UNCONFIRMED for what was sent on a road, EXPIRED else; ``now`` in epoch seconds."""
+    if record.state is CommandState.SENT:
+        state, why = CommandState.UNCONFIRMED, "the trainer did not answer"
+    else:
+        state, why = CommandState.EXPIRED, f"no step came within {record.command.ttl:.0f} s"
+    return replace(record, state=state, error=why, resolved_at=now)
+
+
+def cut_off(record: CommandRecord, now: float) -> CommandRecord:
+    """Record that the run ended before the command took effect; ``now`` in epoch seconds."""
+    return replace(record, state=CommandState.EXPIRED, error="the run ended first", resolved_at=now)
