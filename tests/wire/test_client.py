@@ -252,6 +252,13 @@ def test_the_link_is_told_as_it_is(broker, local, eventually):
         server.close(0.2)
 
 
+def test_a_slow_link_is_degraded(local, client, monkeypatch):
+    monkeypatch.setattr("nbmonitor.rpc.client.MEASURE", 1e9)
+    client._rtt = 2.0
+    info = client.run(local.run_id)
+    assert (info.link, info.link_rtt) == (LinkState.DEGRADED, 2.0)
+
+
 def test_another_server_at_the_same_address_is_noticed(broker, local, eventually):
     server = Server(broker).start()
     client = Client(server.address, server.token).connect()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
+import random
 import struct
 import time
 import zlib
@@ -367,3 +369,33 @@ def test_a_server_of_the_contract_sends_commands_in_its_own_words():
     )
     response.command.type = 77
     assert trainer.read_response(response.SerializeToString(), "r").command is None
+
+
+def test_whatever_is_done_to_a_message_reading_it_never_raises():
+    """A short fuzz; what the handlers do with the rest is told in the stream."""
+    chance = random.Random(1)
+    whole = [trainer.event(INFO, Event("r", 1, NOW, p), 1) for p in (*PAYLOADS, SCALARS)]
+    whole += [trainer.hello(INFO, "s", 1), trainer.heartbeat(INFO, Heartbeat("r"), 1, 0.1)]
+    garbage = 0
+    for _ in range(3_000):
+        data = bytearray(chance.choice(whole))
+        for _ in range(chance.randint(1, 6)):
+            kind, at = chance.randint(0, 3), chance.randrange(len(data))
+            if kind == 0:
+                data[at] = chance.randrange(256)
+            elif kind == 1:
+                del data[at : at + chance.randint(1, 20)]
+            elif kind == 2:
+                data[at:at] = chance.randbytes(chance.randint(1, 20))
+            else:
+                data += data[at : at + 30]
+            data = data or bytearray(b"x")
+        frame = trainer.read_request(bytes(data))
+        garbage += frame.kind == "garbage"
+    assert garbage > 500
+    for _ in range(1_000):
+        for read in (viewer.read_watch, viewer.read_history, viewer.read_send, viewer.read_adjust):
+            with contextlib.suppress(InputError):
+                read(chance.randbytes(chance.randint(0, 40)))
+        with contextlib.suppress(InputError):
+            trainer.read_session(chance.randbytes(20))

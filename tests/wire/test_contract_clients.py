@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nbmonitor import settings
 from nbmonitor.events import (
     Batch,
     Column,
@@ -75,11 +76,13 @@ def test_the_example_client_runs_unchanged(contract_python, server, broker, even
     eventually(lambda: broker.runs()[0].state is RunState.LOST)
 
 
-def test_the_example_client_on_its_own_port(stubs, broker):
+def test_the_example_client_on_its_own_port(stubs, broker, monkeypatch):
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 50051)) == 0:
             pytest.skip("port 50051 is taken on this machine")
-    server = Server(broker, port=50051).start()
+    monkeypatch.setenv("NBMONITOR_PORT", "50051")
+    asked = settings.load()
+    server = Server(broker, host=asked.host, port=asked.port).start()
     try:
         done = subprocess.run(
             [sys.executable, str(HERE / "contract" / "example_client.py")],

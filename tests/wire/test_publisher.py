@@ -116,8 +116,8 @@ def test_publishing_to_nobody_costs_nothing_and_is_bounded(make_trainer):
         trainer.loss(0, 2_000)
         assert time.perf_counter() - start < 2.0
         assert not publisher.flush(0.1)
-        assert publisher._buffer._bytes <= 20_000
-        assert publisher._buffer.lost > 1_000
+        assert publisher._out.buffer._bytes <= 20_000
+        assert publisher._out.buffer.lost > 1_000
         assert "ssh -L 1:127.0.0.1:1" in publisher.problem
         assert publisher.demand(trainer.run_id) == Demand()
         steps, _ = publisher.history(trainer.run_id, "loss")
@@ -289,7 +289,7 @@ def test_an_event_too_large_for_a_message_is_counted_and_the_rest_goes_on(traine
     assert broker.history(trainer.run_id, "loss")[0].tolist() == [0]
     (gap,) = [e.payload for e in broker.events(trainer.run_id) if isinstance(e.payload, Gap)]
     assert "too large" in gap.reason
-    assert trainer.publisher._buffer.lost == 2
+    assert trainer.publisher._out.buffer.lost == 2
 
 
 def test_history_asks_the_server(trainer):

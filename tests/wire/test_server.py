@@ -383,7 +383,7 @@ def test_in_a_forked_child_nothing_of_grpc_is_touched(server, publisher, make_tr
             assert publisher.flush(1) is False
             publisher.close()
             server.close()
-            code = 0 if publisher._buffer.last == 1 else 2
+            code = 0 if publisher._out.buffer.last == 1 else 2
         os._exit(code)
     end = time.monotonic() + 10
     while (waited := os.waitpid(child, os.WNOHANG))[0] == 0:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 DEADLINE = 2.0  # seconds that a dashboard can wait for an answer
 SILENCE = 2.0  # seconds without an answer of a watch after which the link is stale (it speaks every half second)
+SLOW = 1.5  # seconds of a round trip beyond which a link is degraded
 MEASURE = 2.0  # seconds between two round trips
 WINDOWS = 64  # of series, kept to be shown while the link is down
 
@@ -271,7 +272,10 @@ class Client:
             if not watch.run_id and seen.caught_up:
                 self._runs = {}
             for info in reversed(seen.runs):
-                self._runs[info.run_id] = info
+                had = self._runs.get(info.run_id)
+                # Two watches tell of one run: the later word stands, unless a server begins anew.
+                if seen.caught_up or had is None or info.last_seq >= had.last_seq:
+                    self._runs[info.run_id] = info
             mine = self._mine
             everywhere = self._everywhere if not watch.run_id else ()
         seen = replace(
@@ -312,6 +316,8 @@ class Client:
             link = LinkState.DISCONNECTED
         elif time.monotonic() - watch.heard > SILENCE:
             link = LinkState.STALE
+        elif link is LinkState.CONNECTED and (self._rtt or 0.0) > SLOW:
+            link = LinkState.DEGRADED
         if self._rtt is not None:
             rtt = self._rtt + (rtt or 0.0)
         again = watch.reconnects if watch is not None else 0

@@ -20,44 +20,30 @@ from nbmonitor.events import (
     CommandState,
     Demand,
     Event,
-    Heartbeat,
     RunUpdate,
     Scalars,
     Status,
     new_id,
 )
 from nbmonitor.rpc import auth, codec, threads
-from nbmonitor.rpc.buffer import MOST, Buffer
+from nbmonitor.rpc.buffer import MOST
 from nbmonitor.rpc.channel import check, code_of, dial, explain, method
 from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.codec import viewer
-from nbmonitor.rpc.plain import Plain
+from nbmonitor.rpc.sending import Link, Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from nbmonitor.events import Command, RunInfo
+    from nbmonitor.events import Command, Heartbeat, RunInfo
 
 DEADLINE = 5.0  # seconds of a unary call
 REMEMBERED = 1_000  # ids of commands
 FINAL_CODES = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 
 _log = logging.getLogger("nbmonitor")
-
-_Work = tuple[int, "Event | Heartbeat | int"]
-"""What goes next: (number, event), (0, heartbeat), or the first and the last number of a gap."""
-
-
-class _Link:
-    """One life of the stream."""
-
-    def __init__(self) -> None:
-        self.welcome: wire.Welcome | None = None
-        self.over = False
-        self.beats: dict[int, float] = {}
-        self.beat = 0
 
 
 class Publisher:
@@ -98,19 +84,14 @@ class Publisher:
         self._metadata = auth.metadata(token)
         self._retry = retry
         self._secret = secrets.token_hex(16)
-        self._cond = threading.Condition()
-        self._buffer = Buffer(most)
+        self._out = Sender(most)
         self._info: RunInfo | None = None
         self._deliver: Callable[[Command], CommandState] | None = None
-        self._beat: Heartbeat | None = None
-        self._rtt: float | None = None
         self._demand = Demand()
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._volatile = True
         self._connected = False
-        self._closing = False
         self._refused = False
-        self._turn = False  # whether a picture goes next
         self._channel: grpc.Channel | None = None
         self._call: Any = None
         self._thread: threading.Thread | None = None
@@ -126,30 +107,30 @@ class Publisher:
             started_at=info.started_at or time.time(),
             origin="process",
         )
-        with self._cond:
+        with self._out.changed:
             if self._info is not None and self._info.run_id != info.run_id:
                 raise RunError("A Publisher reports one run. Make another one for the next run.")
             self._info, self._deliver = info, deliver
-            self._cond.notify_all()
+            self._out.changed.notify_all()
         return info
 
     def publish(self, events: Sequence[Event]) -> None:
         """Take events of the run; never blocks."""
         if self.forked:
             return
-        with self._cond:
+        with self._out.changed:
             for event in events:
-                self._buffer.add(event)
+                self._out.buffer.add(event)
                 self._note(event)
-            self._cond.notify_all()
+            self._out.changed.notify_all()
 
     def heartbeat(self, beat: Heartbeat) -> None:
         """Take a sign of life; the newest is sent."""
         if self.forked:
             return
-        with self._cond:
-            self._beat = beat
-            self._cond.notify_all()
+        with self._out.changed:
+            self._out.beat = beat
+            self._out.changed.notify_all()
 
     def demand(self, run_id: str) -> Demand:  # noqa: ARG002 (there is one run)
         """What the viewers want, as the server last said; nothing without a connection."""
@@ -167,8 +148,8 @@ class Publisher:
                 return viewer.read_points(data)
             except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was just closed
                 _log.debug("history of %r from here, the server did not answer: %r", name, error)
-        with self._cond:
-            kept = [e.payload for e in self._buffer.kept()]
+        with self._out.changed:
+            kept = [e.payload for e in self._out.buffer.kept()]
         columns = [c for p in kept if isinstance(p, Scalars) for c in p.columns if c.name == name]
         if not columns:
             return np.zeros(0, np.int64), np.zeros(0)
@@ -180,12 +161,13 @@ class Publisher:
         """Wait until the server has everything; False when it has not within ``timeout`` seconds."""
         if self.forked:
             return False
-        with self._cond:
+        with self._out.changed:
             return (
-                self._cond.wait_for(
-                    lambda: self._buffer.settled or self._refused or self._thread is None, timeout
+                self._out.changed.wait_for(
+                    lambda: self._out.buffer.settled or self._refused or self._thread is None,
+                    timeout,
                 )
-                and self._buffer.settled
+                and self._out.buffer.settled
             )
 
     # --- life --------------------------------------------------------------------------------------------------------
@@ -207,9 +189,9 @@ class Publisher:
         end = time.monotonic() + timeout
         if self._connected:
             self.flush(timeout)
-        with self._cond:
-            self._closing = True
-            self._cond.notify_all()
+        with self._out.changed:
+            self._out.closing = True
+            self._out.changed.notify_all()
         thread.join(max(end - time.monotonic(), 0.2))
         call, channel = self._call, self._channel
         if thread.is_alive() and call is not None:
@@ -222,10 +204,10 @@ class Publisher:
     # --- the thread --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        with self._cond:
-            self._cond.wait_for(lambda: self._info is not None or self._closing)
+        with self._out.changed:
+            self._out.changed.wait_for(lambda: self._info is not None or self._out.closing)
         attempt = 0
-        while not (self._closing or self._refused):
+        while not (self._out.closing or self._refused):
             try:
                 if self._connect():
                     attempt = 0
@@ -239,12 +221,12 @@ class Publisher:
                 Exception
             ) as error:  # whatever it is, the training goes on and so do the attempts
                 self._complain(f"the stream to {self.address} broke: {error!r}")
-            with self._cond:
+            with self._out.changed:
                 self._connected, self._demand = False, Demand()
                 least, most = self._retry
                 pause = threads.back_off(attempt, random.random, least=least, most=most)
                 attempt += 1
-                self._cond.wait_for(lambda: self._closing, pause)
+                self._out.changed.wait_for(lambda: self._out.closing, pause)
 
     def _connect(self) -> bool:
         """One connection from its beginning to its end; whether it ever stood."""
@@ -253,7 +235,7 @@ class Publisher:
             return False
         with dial(self.address) as channel:
             self._channel = channel
-            link = _Link()
+            link = Link()
             try:
                 register = method(channel, codec.CONTRACT, "RegisterTrainingSession")
                 data = register(wire.registration(info), timeout=DEADLINE, metadata=self._metadata)
@@ -261,31 +243,35 @@ class Publisher:
                 if not success:
                     self._complain(f"the server at {self.address} refused the run: {message}")
                     return False
-                talk = self._plainly(info, link) if welcome is None else self._numbered(info, link)
+                talk = (
+                    self._out.plainly(info, link)
+                    if welcome is None
+                    else self._out.numbered(info, link, self._secret)
+                )
                 call = method(channel, codec.CONTRACT, "StreamMetrics")(
                     talk, metadata=self._metadata
                 )
                 self._call = call
                 if welcome is None:
-                    self._begin(link, wire.Welcome(self._buffer.acked, "", volatile=False))
+                    self._begin(link, wire.Welcome(self._out.buffer.acked, "", volatile=False))
                     self._demand = Demand(60.0, wire.MAX_DIMENSION)
                 for answer in call:
                     self._answer(wire.read_response(answer, info.run_id), link)
             finally:
-                with self._cond:  # or gRPC's thread would wait in our generator for ever
+                with self._out.changed:  # or gRPC's thread would wait in our generator for ever
                     link.over = True
-                    self._cond.notify_all()
+                    self._out.changed.notify_all()
                 self._channel = self._call = None
         return link.welcome is not None
 
-    def _begin(self, link: _Link, welcome: wire.Welcome) -> None:
-        with self._cond:
+    def _begin(self, link: Link, welcome: wire.Welcome) -> None:
+        with self._out.changed:
             link.welcome = welcome
-            self._buffer.begin(welcome.watermark)
+            self._out.buffer.begin(welcome.watermark)
             self._volatile, self._connected, self.problem = welcome.volatile, True, ""
-            self._cond.notify_all()
+            self._out.changed.notify_all()
 
-    def _answer(self, reply: wire.Reply, link: _Link) -> None:
+    def _answer(self, reply: wire.Reply, link: Link) -> None:
         if reply.welcome is not None:
             self._begin(link, reply.welcome)
         elif reply.command is not None:
@@ -293,24 +279,24 @@ class Publisher:
         elif reply.demand is not None:
             self._demand = reply.demand
         elif reply.kind == "event_ack":
-            with self._cond:
-                self._buffer.acknowledge(reply.number, keep=self._volatile)
-                self._cond.notify_all()
+            with self._out.changed:
+                self._out.buffer.acknowledge(reply.number, keep=self._volatile)
+                self._out.changed.notify_all()
         elif reply.kind == "heartbeat_echo":
             sent = link.beats.pop(reply.number, None)
-            self._rtt = self._rtt if sent is None else time.monotonic() - sent
+            self._out.rtt = self._out.rtt if sent is None else time.monotonic() - sent
         elif reply.kind == "error":
             self._fault(reply)
 
     def _fault(self, reply: wire.Reply) -> None:
         if reply.number in {wire.DATA_LOSS, wire.CRC_MISMATCH}:
-            with self._cond:
-                self._buffer.rewind(reply.watermark)
-                self._cond.notify_all()
+            with self._out.changed:
+                self._out.buffer.rewind(reply.watermark)
+                self._out.changed.notify_all()
         elif reply.number == wire.ALREADY_EXISTS:
-            with self._cond:
+            with self._out.changed:
                 self._refused = True
-                self._cond.notify_all()
+                self._out.changed.notify_all()
         self._complain(f"the server at {self.address} says: {reply.message}")
 
     def _command(self, command: Command) -> None:
@@ -351,84 +337,3 @@ class Publisher:
         elif event.step <= info.step:
             return
         self._info = replace(info, step=max(info.step, event.step))
-
-    # --- what is sent (gRPC's own thread runs these) -----------------------------------------------------------------
-
-    def _numbered(self, info: RunInfo, link: _Link) -> Iterator[bytes]:
-        yield wire.hello(info, self._secret, self._buffer.first)
-        while (work := self._wait(link)) is not None:
-            seq, what = work
-            if isinstance(what, Heartbeat):
-                yield self._heartbeat(info, what, link)
-            elif isinstance(what, int):
-                yield wire.gap(info, seq, what, "the trainer's buffer was full")
-            else:
-                data = wire.event(info, what, seq)
-                if len(data) <= wire.SEND_BYTES:
-                    yield data
-                    continue
-                with self._cond:
-                    self._buffer.lost += 1
-                if seq:
-                    yield wire.gap(info, seq, seq, f"an event of {len(data)} bytes was too large")
-
-    def _plainly(self, info: RunInfo, link: _Link) -> Iterator[bytes]:
-        plain = Plain(info.run_id)
-        while (work := self._wait(link)) is not None:
-            seq, what = work
-            if isinstance(what, Heartbeat):
-                link.beat += 1
-                yield wire.plain_heartbeat(info.run_id, link.beat)
-            elif isinstance(what, Event) and seq == 0:
-                yield plain.picture(what)
-            elif isinstance(what, Event):
-                with self._cond:
-                    pictured = self._buffer.pictures.pop("train", None)
-                yield from plain.event(what, pictured)
-            with self._cond:  # the contract confirms nothing: what is sent is gone
-                self._buffer.acknowledge(self._buffer.sent, keep=False)
-                self._cond.notify_all()
-
-    def _wait(self, link: _Link) -> _Work | None:
-        """What goes next, with its number (0: it has none); None at the end of the stream."""
-        with self._cond:
-            while True:
-                if link.over:
-                    return None
-                if link.welcome is not None:
-                    work = self._next()
-                    if work is not None:
-                        return work
-                    if self._closing:
-                        return None
-                self._cond.wait(1.0)
-
-    def _next(self) -> _Work | None:
-        buffer, beat = self._buffer, self._beat
-        if beat is not None:
-            self._beat = None
-            return 0, beat
-        gap = buffer.gap()
-        if gap is not None:
-            buffer.sent = gap[1]
-            return gap
-        numbered = buffer.next() if buffer.sent - buffer.acked < wire.MAX_UNACKED else None
-        if buffer.pictures and (self._turn or numbered is None):
-            self._turn = False
-            return 0, buffer.pictures.pop(next(iter(buffer.pictures)))
-        if numbered is not None:
-            self._turn = True
-            buffer.sent = numbered[0]
-        return numbered
-
-    def _heartbeat(self, info: RunInfo, beat: Heartbeat, link: _Link) -> bytes:
-        buffer = self._buffer
-        link.beat += 1
-        link.beats = {link.beat: time.monotonic()}  # an echo of an older one says nothing any more
-        beat = replace(
-            beat,
-            queued=beat.queued + len(buffer),
-            dropped=beat.dropped + buffer.skipped,
-            lost=beat.lost + buffer.lost,
-        )
-        return wire.heartbeat(info, beat, link.beat, self._rtt)
