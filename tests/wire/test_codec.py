@@ -309,6 +309,39 @@ def contract_batch(images=0, predictions=0, truths=0):
     return trainer.read_request(request.SerializeToString())
 
 
+# What the example client sends first, and what it gets, byte by byte as any generated code writes them.
+EXAMPLE_REQUEST = bytes.fromhex(
+    "0a09747261696e5f303031"  # session_id
+    "10f8cd85a6ac33"  # timestamp_ms
+    "1a23"  # batch_data, 35 bytes; epoch and batch_idx are 0 and not sent
+    "1a100a0e66616b655f6a7065675f64617461"  # images: b"fake_jpeg_data"
+    "22070803153333733f"  # predictions: class 3 at 0.95
+    "2a0103"  # ground_truth
+    "350000003f"  # batch_loss 0.5
+)
+
+
+def test_the_bytes_of_the_example():
+    frame = trainer.read_request(EXAMPLE_REQUEST)
+    assert frame.time == 1764237600.504
+    assert (frame.session_id, frame.kind, frame.fault) == ("train_001", "batch_data", "")
+    (batch,) = frame.payloads
+    assert (batch.epoch, batch.batch, batch.loss) == (0, 0, 0.5)
+    assert (batch.predicted, batch.truth, batch.pictures) == ((3,), (3,), (None,))
+    assert batch.confidence == (pytest.approx(0.95),)
+    answer = trainer.acknowledge("train_001", 7)
+    assert answer.startswith(bytes.fromhex("0a09747261696e5f303031"))
+    assert answer.endswith(bytes.fromhex("1a0408071001")), "ack: batch_idx 7, success"
+
+
+def test_names_of_samples_come_from_the_extension():
+    request = ingest_pb2.MetricsRequest(session_id="s")
+    request.batch_data.images.add(sample_id="a/1.png", labels=["cat"])
+    request.batch_data.images.add()
+    (batch,) = trainer.read_request(request.SerializeToString()).payloads
+    assert (batch.labels, batch.sample_ids) == (("cat", None), ("a/1.png", ""))
+
+
 def test_17_images_are_cut_to_16_and_said():
     frame = contract_batch(17, 17, 17)
     (batch,) = frame.payloads

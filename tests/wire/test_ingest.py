@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import socket
 import time
 
 import grpc
@@ -24,6 +25,7 @@ from nbmonitor.rpc import codec
 from nbmonitor.rpc.auth import metadata
 from nbmonitor.rpc.codec import ingest_pb2 as pb
 from nbmonitor.rpc.codec import trainer as wire
+from nbmonitor.rpc.outgoing import WAITING, Outgoing
 from nbmonitor.rpc.server import Server
 
 PATHS = [codec.CONTRACT, codec.INGEST]
@@ -169,6 +171,41 @@ def test_a_message_above_the_limit_ends_its_stream_alone(stream, broker, eventua
     runs = {i.session_id: i for i in broker.runs()}
     assert broker.history(runs["s"].run_id, "loss")[0].tolist() == [0]
     eventually(lambda: broker.run(runs["s"].run_id).link is LinkState.DISCONNECTED)
+
+
+def test_what_is_no_grpc_at_all_disturbs_nobody(stream, server):
+    s = stream()
+    s.register()
+    s.batch(0)
+    assert s.answer().ack.success
+    for noise in (
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        bytes(range(256)) * 64,
+        b"\x16\x03\x01" * 100,
+    ):
+        with socket.create_connection(("127.0.0.1", server.port), 5) as raw:
+            raw.sendall(noise)
+            raw.settimeout(5)
+            with contextlib.suppress(OSError):
+                while raw.recv(65536):
+                    pass
+    s.batch(1)
+    assert s.answer().ack.batch_idx == 1
+
+
+def test_a_client_that_never_reads_stops_no_metric_and_costs_no_memory():
+    out = Outgoing()
+    for k in range(5_000):
+        out.put(b"ack", dispensable=True)
+        out.acknowledge_to("r", k)
+    out.put(b"command")
+    answers = out.take(0)
+    assert len(answers) == WAITING + 2
+    assert answers[-2] == b"command", "commands never give way"
+    assert wire.read_response(answers[-1], "r").number == 4_999
+    assert out.take(0) == []
+    out.close()
+    assert out.take(0) is None
 
 
 def test_a_torn_stream_is_lost_and_not_completed_and_comes_back(stream, broker, eventually):

@@ -111,6 +111,8 @@ def _read_batch(frame: Frame, b: pb.BatchData) -> Frame:
         predicted=_padded((p.predicted_class for p in b.predictions[:n]), n),
         confidence=_padded((p.confidence for p in b.predictions[:n]), n),
         truth=_padded(b.ground_truth[:n], n),
+        labels=_named((i.labels[0] if i.labels else None for i in b.images[:n]), n),
+        sample_ids=_named((i.sample_id for i in b.images[:n]), n, ""),
         loss=b.batch_loss,
     )
     faults = []
@@ -132,6 +134,11 @@ def _read_batch(frame: Frame, b: pb.BatchData) -> Frame:
 def _padded(values: Any, n: int) -> tuple[Any, ...]:
     out = list(values)
     return tuple(out + [None] * (n - len(out)))
+
+
+def _named(values: Any, n: int, nothing: str | None = None) -> tuple[Any, ...]:
+    out = list(values)
+    return tuple(out + [nothing] * (n - len(out))) if any(out) else ()
 
 
 def _read_epoch(frame: Frame, e: pb.EpochData) -> Frame:
