@@ -11,6 +11,7 @@ from nbmonitor.events import (
     CommandRecord,
     CommandState,
     Heartbeat,
+    LogLine,
     Performance,
     RunState,
     Status,
@@ -452,3 +453,15 @@ def test_series_out_of_view_are_mentioned_now_and_then(show):
     show.pass_time(1.5)
     told = [v for f in show.frames for v in f.header.get("series", [])]
     assert (told[-1]["total"], told[-1]["last"]) == (51, 49)
+
+
+def test_a_flood_of_lines_is_bounded(show):
+    run = show.start()
+    show.hello()
+    show.pass_time(0.1)
+    show.take()
+    for i in range(1000):
+        show.say(run, LogLine(f"line {i}"), i)
+    show.pass_time(0.5)
+    told = [e["text"] for f in show.frames for e in f.header.get("events", [])]
+    assert told == [f"line {i}" for i in range(800, 1000)]

@@ -74,7 +74,6 @@ class Dashboard(anywidget.AnyWidget):
         self._sender = Sender(source, send, run_id=run_id, notify=self._wake.set)
         self._still = Still(source, self._sender.stage)
         self.on_msg(_heard)
-        weakref.finalize(self, self._over.set)
         kernel.register(self.dashboard, self)
 
     # --- what others call --------------------------------------------------------------------------------------------

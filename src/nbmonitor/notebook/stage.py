@@ -176,6 +176,8 @@ class Stage:
             line = self.chronicle.take(event)
             if line is not None:
                 self.news[line["id"]] = line
+                if len(self.news) > LINES:
+                    del self.news[next(iter(self.news))]
         return isinstance(payload, Status | RunUpdate | CommandRecord)
 
     # --- the rest ----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ these few and messages to our own comms, and pass on all others untouched. All n
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import inspect
 import logging
@@ -137,10 +138,10 @@ class Takeover:
         kernel = self._kernel
         while (item := self._box.get()) is not None:
             kind, ident, message = item
-            kernel._shell_parent.set(message)  # else what the handler sends finds no parent
-            kernel._shell_parent_ident.set(ident)
-            kernel._publish_status("busy", "shell", message)
             try:
+                kernel._shell_parent.set(message)  # else what the handler sends finds no parent
+                kernel._shell_parent_ident.set(ident)
+                kernel._publish_status("busy", "shell", message)
                 manager = kernel.comm_manager
                 if kind == "comm_open":
                     manager.comm_open(None, ident, message)
@@ -150,5 +151,5 @@ class Takeover:
                     comm.handle_msg(message)
             except Exception:
                 _log.exception("A comm message could not be handled.")
-            finally:
+            with contextlib.suppress(Exception):  # the kernel is on its way out
                 kernel._publish_status("idle", "shell", message)
