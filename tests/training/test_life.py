@@ -307,7 +307,7 @@ def test_a_forked_worker_is_silent_and_ends_well(run):
 
 
 def test_a_dead_sink_costs_the_end_five_seconds_at_most(make, fake, caplog, monkeypatch):
-    monkeypatch.setattr("nbmonitor.training.driver.END_WITHIN", 0.2)
+    monkeypatch.setattr("nbmonitor.training.lifecycle.END_WITHIN", 0.2)
     block = threading.Event()
     fake.publish = lambda events: block.wait(10)
     run = make(sink=fake)

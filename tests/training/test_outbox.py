@@ -77,6 +77,17 @@ def test_a_burst_is_not_lost(run):
     assert run._outbox.lost == 0
 
 
+def test_signs_of_life_come_through_a_flood(make, fake):
+    run = make(sink=fake, interval=0.05)
+    over = time.monotonic() + 1.0
+    while time.monotonic() < over:
+        for _ in range(100):
+            run.log(a=1.0)
+    assert len(fake.beats) >= 5
+    assert len(fake.reports) >= 3
+    assert run._outbox.flush(5)
+
+
 def test_the_worker_rests_and_wakes(make, fake, wait_for):
     run = make(sink=fake)
     wait_for(lambda: run._outbox.asleep)

@@ -1,16 +1,13 @@
-"""The bounded buffer beside the training loop and the one thread that empties it into a sink.
+"""The one thread beside the training loop: empties the lanes into a sink and sends signs of life.
 
-Two lanes. Scalars and payloads (status, receipts, epochs, ...): one queue in order, lossless up to a byte bound, beyond
-which the oldest scalars go, counted and declared as a :class:`~nbmonitor.events.Gap`. Pictures: one slot a split,
-newest wins. The hot path takes no lock: it appends one tuple and adds to a counter, which the worker reconciles.
+What was lost is declared as a :class:`~nbmonitor.events.Gap`. A sink that fails costs what it was given,
+never the loop.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbmonitor.events import (
@@ -27,6 +24,7 @@ from nbmonitor.events import (
     Scalars,
 )
 from nbmonitor.training.columns import EPOCH_KEY, Columns
+from nbmonitor.training.lanes import MAX_BYTES, ROW_BYTES, VALUE_BYTES, Lanes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -37,37 +35,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("nbmonitor")
 
-MAX_BYTES = 16 << 20  # of rows that wait
-CROWDED = 1 << 20  # rows that wait wake a worker that naps
 CHUNK = 20_000  # rows built and published at a time
-ROW_BYTES, VALUE_BYTES = (
-    320,
-    56,
-)  # what CPython keeps for a tuple, its dict and each float, measured
 TICK = 0.05  # seconds between two looks while rows come
 REST = 0.5  # seconds between two looks while nothing comes
 FASTEST = 60.0  # image frames a second
 KEYFRAME_EVERY = 10.0  # seconds between two frames that nobody looks at, for the history
-
-
-class Bell:
-    """Wakes a thread. Unlike an Event it holds no lock while it rings: it may be rung from a signal handler."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()  # held: silent
-
-    def ring(self) -> None:
-        """Wake whoever waits, or whoever waits next."""
-        if self._lock.locked():
-            try:
-                self._lock.release()
-            except RuntimeError:  # somebody else rang in this moment
-                return
-
-    def wait(self, timeout: float) -> None:
-        """Return when it rings, or after ``timeout`` seconds."""
-        self._lock.acquire(timeout=timeout)
 
 
 class Pulse(Protocol):
@@ -86,7 +58,7 @@ class Pulse(Protocol):
         ...
 
 
-class Outbox:
+class Outbox(Lanes):
     """Takes rows, payloads and frames from the training thread; hands events to the sink from its own.
 
     Parameters
@@ -96,8 +68,7 @@ class Outbox:
     interval
         Seconds between two heartbeats.
 
-    ``added`` counts what was put in (bytes), ``lost`` values that were dropped, ``replaced`` frames that a newer one
-    replaced, ``frame_interval`` the seconds that should lie between two frames of a split.
+    ``frame_interval``: seconds that should lie between two frames of a split.
     """
 
     def __init__(
@@ -113,70 +84,21 @@ class Outbox:
         interval: float = 2.0,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self.added = self.removed = 0
-        self._alarm = min(CROWDED, max_bytes)
-        self.calls = 0
-        self.asleep = False
-        self.lost = self.replaced = self.errors = 0
+        super().__init__(clock, max_bytes)
+        self.errors = 0
         self.frame_interval = KEYFRAME_EVERY
-        self.stretch = (
-            1.0  # frames come so many times slower than viewers want: they cost training too much
-        )
+        self.stretch = 1.0  # frames come so many times slower than wanted, where they cost too much
         self._sink, self._info, self._pulse, self._encode = sink, info, pulse, encode
         self._notices = notices
-        self._clock, self._monotonic = clock, monotonic
-        self._interval, self._max_bytes = interval, max_bytes
+        self._monotonic, self._interval = monotonic, interval
         self._columns = Columns()
-        self._rows: deque[Row] = deque()
-        self._rescued: deque[Row] = deque()  # payloads that stood among dropped rows
-        self._frames: dict[str, Any] = {}
-        self._bell = Bell()
         self._closing = False
         self._thread: threading.Thread | None = None
         self._next_beat = 0.0
         self._busy_until = 0.0
         self._gap_told = 0
-        self._why_lost = ""
         self._epoch_step = -1
         self._pixels = 512
-
-    # --- the training thread -----------------------------------------------------------------------------------------
-
-    def put(self, step: int, values: dict[str, Any]) -> None:
-        """Take the values of one call. No lock, no wait."""
-        self._rows.append((step, self._clock(), values))
-        self.calls += 1
-        self.added += ROW_BYTES + VALUE_BYTES * len(values)
-        if self.asleep or self.added - self.removed > self._alarm:
-            self._crowded()
-
-    def post(self, step: int, payload: Payload) -> None:
-        """Take a payload, in order with the rows, and wake the worker."""
-        self._rows.append((step, self._clock(), payload))
-        self._bell.ring()
-
-    def show(self, split: str, frame: Any) -> None:
-        """Take a frame; one that still waits for the worker gives way."""
-        if self._frames.get(split) is not None:
-            self.replaced += 1
-        self._frames[split] = frame
-        self._bell.ring()
-
-    def _crowded(self) -> None:
-        self._bell.ring()
-        while self.added - self.removed > self._max_bytes:
-            try:
-                row = self._rows.popleft()
-            except IndexError:  # the worker has them
-                return
-            if type(row[2]) is dict:
-                self.removed += ROW_BYTES + VALUE_BYTES * len(row[2])
-                self.lost += len(row[2])
-                self._why_lost = "the outbox was full: the oldest values went"
-            else:
-                self._rescued.append(row)
-
-    # --- life --------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the worker; idempotent, and again after :meth:`close`."""
@@ -228,9 +150,7 @@ class Outbox:
             closing = self._closing
             try:
                 self._tick()
-            except (
-                Exception
-            ):  # a bug of ours must end neither the thread nor, by its silence, the picture
+            except Exception:  # a bug of ours must not end the thread, and with it the picture
                 self._failed("its worker met an error")
             if closing:
                 return
@@ -245,19 +165,20 @@ class Outbox:
 
     def _tick(self) -> None:
         self._refresh_demand()
-        step, epoch = (
-            self._pulse._position()
-        )  # before the rows are taken: its point must not overtake theirs
+        # Before the rows are taken: its point on the epoch axis must not overtake theirs.
+        step, epoch = self._pulse._position()
         events = list(self._pictures())
         due = list(self._pulse._due())
         if due and epoch is not None:
             self._rows.append((step, self._clock(), {EPOCH_KEY: epoch}))
             self.added += ROW_BYTES + VALUE_BYTES
         flushed: list[threading.Event] = []
-        while True:
-            rows = self._take()
+        left = len(self._rows) + len(self._rescued)  # what comes meanwhile waits for the next tick
+        while left > 0:
+            rows = self._take(CHUNK)
             if not rows:
                 break
+            left -= len(rows)
             self._busy_until = self._monotonic() + 1.0
             events.extend(self._events(rows, step, flushed))
             self._publish(events)
@@ -272,20 +193,6 @@ class Outbox:
         for done in flushed:
             done.set()
         self._beat()
-
-    def _take(self) -> list[Row]:
-        rows = [self._rescued.popleft() for _ in range(len(self._rescued))]
-        pop = self._rows.popleft
-        with contextlib.suppress(IndexError):  # the training thread dropped some meanwhile
-            rows.extend(pop() for _ in range(min(CHUNK, len(self._rows))))
-        taken = sum(ROW_BYTES + VALUE_BYTES * len(r[2]) for r in rows if type(r[2]) is dict)
-        if self._rows:
-            self.removed += taken
-        else:
-            self.added = self.removed = (
-                0  # reconcile: increments from several threads may have been lost
-            )
-        return rows
 
     def _events(
         self, rows: Sequence[Row], step: int, flushed: list[threading.Event]

@@ -1,38 +1,29 @@
 """``Run``: what a training loop calls.
 
-Nothing here blocks or raises into the loop: a call stamps, takes a snapshot and appends; what cannot be used is warned
-of once, at the caller's line, with the remedy.
+What is logged on every step is in ``logbook.py``, steps and the boundary in ``driver.py``, state in ``lifecycle.py``.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
 from nbmonitor.errors import InputError
-from nbmonitor.events import EPOCH_SERIES, Epoch, RunState
-from nbmonitor.training import images as imaging
-from nbmonitor.training import labels
+from nbmonitor.events import EPOCH_SERIES, RunState
 from nbmonitor.training.batch_size import BatchSize, is_loader, objection
-from nbmonitor.training.capture import clean, number, numbers, read, step_number
-from nbmonitor.training.driver import Driver
-from nbmonitor.training.frames import Encoder, Frame, Pace
+from nbmonitor.training.capture import clean, step_number
 from nbmonitor.training.learning_rate import LearningRate
+from nbmonitor.training.logbook import Logbook
 from nbmonitor.training.loops import Epochs, Track
-from nbmonitor.training.notices import Notices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from types import TracebackType
 
     from numpy.typing import NDArray
 
-    from nbmonitor.events import Resources, RunInfo
-    from nbmonitor.interfaces import Sink
 
 T = TypeVar("T")
 
@@ -40,7 +31,7 @@ ENDS = ("completed", "failed", "stopped", "interrupted")
 MAX_SEEN = 100_000  # names that a self-counting run remembers within a step
 
 
-class Run(Driver):
+class Run(Logbook):
     """One training, from its start to an explicit end. Made by ``nbmonitor.init``.
 
     Parameters
@@ -58,35 +49,6 @@ class Run(Driver):
     sample
         Gives the machine's figures, once a second; None: psutil and NVML.
     """
-
-    def __init__(
-        self,
-        sink: Sink,
-        info: RunInfo,
-        *,
-        overhead: float = 0.02,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.perf_counter,
-        interval: float = 2.0,
-        sample: Callable[[], Resources] | None = None,
-    ) -> None:
-        notices = Notices()
-        self._buffers = imaging.Buffers()
-        super().__init__(
-            sink,
-            info,
-            Encoder(self._buffers, notices),
-            notices,
-            clock=clock,
-            monotonic=monotonic,
-            overhead=overhead,
-            interval=interval,
-            sample=sample,
-        )
-        self._pace = Pace()
-        self._frames = 0  # calls of log_batch
-        self._seen: set[str] = set()  # names of this step, while the run counts for itself
-        self._waiting = notices.waiting
 
     # --- what it is --------------------------------------------------------------------------------------------------
 
@@ -122,192 +84,6 @@ class Run(Driver):
 
     def __repr__(self) -> str:
         return f"<Run {self.name!r}: {self._state}, step {self._progress.step}>"
-
-    # --- logging -----------------------------------------------------------------------------------------------------
-
-    def log(
-        self, mapping: Mapping[str, Any] | None = None, /, *, step: int | None = None, **values: Any
-    ) -> None:
-        """Log numbers: ``run.log(loss=loss)`` or ``run.log({"train/loss": loss})``.
-
-        Parameters
-        ----------
-        mapping
-            Values by name; nested mappings are flattened by "/".
-        step
-            Step of this call alone (a whole number from 0 to 2**53); None: the run's own.
-        values
-            Numbers: Python, NumPy, tensors and arrays of one element, of any dtype, on any device.
-        """
-        began = self._monotonic()
-        try:
-            if self._gate and not self._enter():
-                return
-            if mapping is not None:
-                values = self._merged(mapping, values)
-            else:
-                for value in values.values():
-                    if type(value) is not float:
-                        values = numbers(values, self._notices)
-                        break
-            if not values:
-                return
-            progress = self._progress
-            if step is not None:
-                at = step_number(step)
-                if at is None:
-                    at = self._bad_step(step)
-            else:
-                if progress.self_counting:
-                    self._count_itself(values)
-                at = progress.step
-            self._outbox.put(at, values)
-            if self._waiting:
-                self._notices.say_waiting()
-            progress.spent += self._monotonic() - began
-        except Exception as error:  # a bug of ours, or an object that breaks when it is looked at
-            self._broke("log", error)
-
-    def _merged(self, mapping: Any, values: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(mapping, Mapping):
-            self._notices.warn(
-                "mapping",
-                f"run.log takes a mapping or names, not a {type(mapping).__name__}: write `run.log(loss=value)`.",
-            )
-            mapping = {}
-        return numbers({**mapping, **values} if values else mapping, self._notices)
-
-    def _bad_step(self, step: Any) -> int:
-        self._notices.warn(
-            "step",
-            f"step={ascii(step)[:40]} cannot be used: a step is a whole number from 0 to 2**53. The run's own step "
-            f"({self._progress.step}) is used instead, also for further steps like this.",
-        )
-        return self._progress.step
-
-    def _count_itself(self, values: dict[str, Any]) -> None:
-        """No boundary was met yet: a name that is logged again starts the next step."""
-        seen = self._seen
-        if not seen.isdisjoint(values):
-            seen.clear()
-            progress = self._progress
-            progress.last_sign = now = self._monotonic()
-            progress.boundaries += 1
-            progress.count(now)
-        if len(seen) < MAX_SEEN:
-            seen.update(values)
-
-    def log_batch(
-        self,
-        images: Any,
-        *,
-        logits: Any = None,
-        predictions: Any = None,
-        confidence: Any = None,
-        targets: Any = None,
-        loss: Any = None,
-        sample_ids: Any = None,
-        split: str = "train",
-        step: int | None = None,
-    ) -> None:
-        """Show a batch: its first 16 pictures with prediction and truth, right and wrong counted over all of it.
-
-        Call it on every step: what will not be shown (at most 60 a second, as many as viewers look at) is skipped
-        before anything is copied.
-
-        Parameters
-        ----------
-        images
-            (N, C, H, W) or (N, H, W, C) with 1, 3 or 4 channels, (N, H, W), or a list of PIL images, arrays, tensors;
-            uint8, bool, or floats in [0, 1] or [-1, 1] (others are stretched). Where the second and the last axis could
-            both be channels, the second is taken. A 3-D array is N grey pictures, unless its last axis is 3 or 4 long:
-            then it is one (H, W, C) picture.
-        logits
-            (N, C): softmax and arg-max are taken; (N,) or (N, 1): sigmoid.
-        predictions, confidence
-            Class numbers (N,), and how sure the model is, 0..1.
-        targets
-            Class numbers (N,) or one-hot (N, C); a negative number is not counted.
-        loss
-            Loss of this batch.
-        sample_ids
-            Names of the samples, N.
-        """
-        began = self._monotonic()
-        self._frames += 1
-        try:
-            if self._gate and not self._enter():
-                return
-            if not self._pace.due(split, began, self._outbox.frame_interval):
-                return
-            taken, layout, total = imaging.take(images, self._buffers)
-            if total == 0:
-                raise InputError("there are 0 pictures in it")
-            say = self._notices
-            progress = self._progress
-            at = progress.step if step is None else step_number(step)
-            loop = progress.loops[-1] if progress.loops else None
-            frame = Frame(
-                self._bad_step(step) if at is None else at,
-                self._clock(),
-                clean(split),
-                progress.epoch or None,
-                loop.batch + 1 if loop is not None else None,
-                taken,
-                layout,
-                total,
-                labels.take("logits", logits, total, say),
-                labels.take("predictions", predictions, total, say),
-                labels.take("confidence", confidence, total, say),
-                labels.take("targets", targets, total, say),
-                None if loss is None else self._loss(loss),
-                () if sample_ids is None else tuple(clean(i) for i in list(sample_ids)[:16]),
-            )
-            self._outbox.show(frame.split, frame)
-            if self._waiting:
-                self._notices.say_waiting()
-        except InputError as error:
-            self._notices.warn("batch", f"run.log_batch shows nothing of this batch: {error}")
-        except Exception as error:
-            self._broke("log_batch", error)
-        finally:
-            self._progress.spent += self._monotonic() - began
-
-    def _loss(self, loss: Any) -> Any:
-        try:
-            return number(loss)
-        except InputError as error:
-            self._notices.warn(
-                "loss",
-                f"run.log_batch cannot use `loss=`: {error}. Pass one number, `loss.mean()`.",
-            )
-            return None
-
-    def log_epoch(self, mapping: Mapping[str, Any] | None = None, /, **values: Any) -> None:
-        """Log the figures of an epoch that ends: ``run.log_epoch(average_loss=..., val_accuracy=...)``."""
-        try:
-            if self._gate and not self._enter():
-                return
-            values = self._merged({} if mapping is None else mapping, values)
-            progress = self._progress
-            if not progress.epoch:  # neither `epochs` nor `track` counted one
-                self._epochs_logged += 1
-            self._outbox.calls += 1
-            read_now = {clean(name): read(value) for name, value in values.items()}
-            epoch = Epoch(progress.epoch or self._epochs_logged, read_now)
-            self._outbox.post(progress.step, epoch)
-            if self._waiting:
-                self._notices.say_waiting()
-        except Exception as error:
-            self._broke("log_epoch", error)
-
-    _epochs_logged = 0
-
-    def _broke(self, what: str, error: Exception) -> None:
-        self._notices.warn(
-            f"error:{what}",
-            f"run.{what} left out what it was given: {type(error).__name__}: {error}. Training is not affected.",
-        )
 
     # --- loops -------------------------------------------------------------------------------------------------------
 

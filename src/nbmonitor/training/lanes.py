@@ -1,0 +1,114 @@
+"""The two lanes between the training thread and the worker: rows in order, frames newest wins.
+
+The hot path takes no lock: it appends one tuple and adds to a counter, which the worker reconciles. Beyond a byte bound
+the oldest scalars go and are counted; words (status, receipts, epochs, ...) stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbmonitor.events import Payload
+    from nbmonitor.training.columns import Row
+
+MAX_BYTES = 16 << 20  # of rows that wait
+CROWDED = 1 << 20  # so many bytes of rows wake a worker that naps
+ROW_BYTES = 320  # what CPython keeps for a row's tuple and dict,
+VALUE_BYTES = 56  # and for each value in it: measured
+
+
+class Bell:
+    """Wakes a thread. Unlike an Event it holds no lock while it rings: it may be rung from a signal handler."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()  # held: silent
+
+    def ring(self) -> None:
+        """Wake whoever waits, or whoever waits next."""
+        if self._lock.locked():
+            try:
+                self._lock.release()
+            except RuntimeError:  # somebody else rang in this moment
+                return
+
+    def wait(self, timeout: float) -> None:
+        """Return when it rings, or after ``timeout`` seconds."""
+        self._lock.acquire(timeout=timeout)
+
+
+class Lanes:
+    """What waits for the worker.
+
+    ``calls`` counts calls of :meth:`put`; ``added`` and ``removed`` bytes; ``lost`` values that were dropped,
+    ``replaced`` frames that a newer one replaced. ``asleep``: the worker rests, the next row has to ring.
+    """
+
+    def __init__(self, clock: Callable[[], float], max_bytes: int = MAX_BYTES) -> None:
+        self.calls = 0
+        self.added = self.removed = 0
+        self.lost = self.replaced = 0
+        self.asleep = False
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._alarm = min(CROWDED, max_bytes)
+        self._rows: deque[Row] = deque()
+        self._rescued: deque[Row] = deque()  # words that stood among dropped rows
+        self._frames: dict[str, Any] = {}
+        self._bell = Bell()
+        self._why_lost = ""
+
+    def put(self, step: int, values: dict[str, Any]) -> None:
+        """Take the values of one call. No lock, no wait."""
+        self._rows.append((step, self._clock(), values))
+        self.calls += 1
+        self.added += ROW_BYTES + VALUE_BYTES * len(values)
+        if self.asleep or self.added - self.removed > self._alarm:
+            self._crowded()
+
+    def post(self, step: int, payload: Payload) -> None:
+        """Take a payload, in order with the rows, and wake the worker."""
+        self._rows.append((step, self._clock(), payload))
+        self._bell.ring()
+
+    def show(self, split: str, frame: Any) -> None:
+        """Take a frame; one that still waits for the worker gives way."""
+        if self._frames.get(split) is not None:
+            self.replaced += 1
+        self._frames[split] = frame
+        self._bell.ring()
+
+    def _crowded(self) -> None:
+        self._bell.ring()
+        while self.added - self.removed > self._max_bytes:
+            try:
+                row = self._rows.popleft()
+            except IndexError:  # the worker has them
+                return
+            if type(row[2]) is dict:
+                self.removed += ROW_BYTES + VALUE_BYTES * len(row[2])
+                self.lost += len(row[2])
+                self._why_lost = "the outbox was full: the oldest values went"
+            else:
+                self._rescued.append(row)
+
+    def _take(self, most: int) -> list[Row]:
+        """Up to ``most`` rows, oldest first; for the worker."""
+        rows = [self._rescued.popleft() for _ in range(len(self._rescued))]
+        pop = self._rows.popleft
+        with contextlib.suppress(IndexError):  # the training thread dropped some meanwhile
+            rows.extend(pop() for _ in range(min(most, len(self._rows))))
+        taken = sum(ROW_BYTES + VALUE_BYTES * len(r[2]) for r in rows if type(r[2]) is dict)
+        if self._rows:
+            self.removed += taken
+        else:
+            self.added = self.removed = (
+                0  # reconcile: increments from several threads may have been lost
+            )
+        return rows
