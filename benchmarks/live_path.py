@@ -27,7 +27,7 @@ SETUP = """
 import itertools, json, threading, time
 import nbmonitor, numpy as np, torch
 from torch import nn
-import nbmonitor.api
+import nbmonitor.process
 from nbmonitor.notebook.dashboard import Dashboard
 torch.set_num_threads(1)
 torch.manual_seed(0)
@@ -49,12 +49,12 @@ def say(i):
 def report():
     records = [
         [str(r.command.kind), r.command.asked_at, r.resolved_at]
-        for r in nbmonitor.api.process.broker.commands(run.run_id)
+        for r in nbmonitor.process.process.broker.commands(run.run_id)
     ]
     steps, _ = run.history("loss")
     print("REPORT" + json.dumps({{"sent": sent, "records": records, "steps": len(steps), "overhead": overhead()}}))
 def overhead():
-    p = [e.payload for e in nbmonitor.api.process.broker.latest(run.run_id) if hasattr(e.payload, "overhead")]
+    p = [e.payload for e in nbmonitor.process.process.broker.latest(run.run_id) if hasattr(e.payload, "overhead")]
     return [p[0].overhead, p[0].median_step] if p else [None, None]
 """
 
@@ -217,7 +217,7 @@ def feel(lab, turns):
 MILLION = """
 import numpy as np
 from nbmonitor.events import Column, Event, Scalars
-broker = nbmonitor.api.process.broker
+broker = nbmonitor.process.process.broker
 n = 1_000_000
 values = np.cumsum(np.random.default_rng(0).normal(size=n))
 column = Column("loss", np.arange(n), values, 1.7e9 + np.arange(n) / 100)

@@ -2,125 +2,31 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
-import threading
-from argparse import Namespace
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nbmonitor import settings as _settings
 from nbmonitor._version import __version__
-from nbmonitor.broker import Broker
+from nbmonitor.configuration import flatten
 from nbmonitor.errors import AttachError, RunError, SettingError
 from nbmonitor.events import Demand, RunInfo, new_id
-from nbmonitor.store import open_store
+from nbmonitor.process import process
 from nbmonitor.training.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from nbmonitor.events import Command, CommandState, Event, Heartbeat
     from nbmonitor.interfaces import Sink
     from nbmonitor.rpc.client import Client
-    from nbmonitor.rpc.discovery import Found
-    from nbmonitor.rpc.publisher import Publisher
     from nbmonitor.rpc.server import Server
     from nbmonitor.settings import Settings
-
-_TEXT = 2_000  # characters of one configuration value that are kept
-
-
-class Process:
-    """What this process holds: at most one broker, one server, one active run."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self.broker: Broker | None = None
-        self.server: Server | None = None
-        self.token_file: Path | None = None
-        self.active: Run | None = None
-        self.in_kernel = False  # the extension is loaded: runs report here
-        self._publishers: list[Publisher] = []
-        self._announced: Found | None = None
-        self._count = 0
-        self._pid = os.getpid()
-
-    def open_broker(self, settings: Settings) -> Broker:
-        """Return this process's broker, made when first asked for."""
-        with self._lock:
-            if self.broker is None:
-                self.broker = Broker(open_store(settings.store))
-            return self.broker
-
-    def open_server(self, settings: Settings) -> Server:
-        """Return this process's server, started when first asked for, with its discovery file."""
-        from nbmonitor.rpc import auth, discovery
-        from nbmonitor.rpc.server import Server
-
-        with self._lock:
-            if self.server is None:
-                server = Server(self.open_broker(settings), host=settings.host, port=settings.port)
-                server.start()
-                self.token_file = auth.write_token(server.token)
-                self._announced = discovery.write(server.address, self.token_file)
-                self.server = server
-            return self.server
-
-    def publisher(self, address: str, token: str | None) -> Publisher:
-        """Return a started road to a server elsewhere, closed with this process."""
-        from nbmonitor.rpc.publisher import Publisher
-
-        publisher = Publisher(address, token=token)
-        publisher.start()
-        with self._lock:
-            self._publishers.append(publisher)
-        return publisher
-
-    def name(self, asked: str | None) -> str:
-        """Name of the next run."""
-        with self._lock:
-            self._count += 1
-            return asked or f"run-{self._count}"
-
-    def close(self) -> None:
-        """End what runs: the active run as it stands, publishers, server, broker. Idempotent."""
-        if os.getpid() != self._pid:  # a forked child owns nothing of this
-            return
-        with self._lock:
-            publishers, self._publishers = self._publishers, []
-            server, self.server = self.server, None
-            broker, self.broker = self.broker, None
-            token_file, self.token_file = self.token_file, None
-            run, self.active = self.active, None
-            announced, self._announced = self._announced, None
-        if run is not None:
-            run.finish(
-                "interrupted"
-            )  # nothing, for one that has ended: at exit, runs end themselves first
-        for publisher in publishers:
-            publisher.close(timeout=5.0)
-        if server is not None:
-            from nbmonitor.rpc import discovery
-
-            if announced is not None:
-                discovery.remove(announced)
-            server.close()
-        if token_file is not None:
-            token_file.unlink(missing_ok=True)
-        if broker is not None:
-            broker.close()
-
-
-process = Process()
-atexit.register(process.close)
 
 
 def init(
@@ -320,30 +226,6 @@ def _config_of_kernel() -> Mapping[str, Any]:
     """Values set by ``%config NBMonitor.x``, when the extension is loaded."""
     extension = sys.modules.get("nbmonitor.extension")
     return extension.configured() if extension is not None else {}
-
-
-def flatten(config: object, prefix: str = "") -> dict[str, str]:
-    """Write a configuration as one mapping of texts; nested keys are joined with "/".
-
-    >>> flatten({"opt": {"lr": 0.1}, "seed": 1})
-    {'opt/lr': '0.1', 'seed': '1'}
-    """
-    if config is None:
-        return {}
-    if is_dataclass(config) and not isinstance(config, type):
-        config = asdict(config)
-    elif isinstance(config, Namespace):
-        config = vars(config)
-    if not isinstance(config, Mapping):
-        return {prefix or "config": str(config)[:_TEXT]}
-    out: dict[str, str] = {}
-    for key, value in config.items():
-        name = f"{prefix}/{key}" if prefix else str(key)
-        nested = isinstance(value, Mapping | Namespace) or (
-            is_dataclass(value) and not isinstance(value, type)
-        )
-        out |= flatten(value, name) if nested else {name: str(value)[:_TEXT]}
-    return out
 
 
 class _Nowhere:

@@ -15,6 +15,7 @@ from nbmonitor.cell import CellThread
 from nbmonitor.errors import NbMonitorError, SettingError
 from nbmonitor.notebook import kernel
 from nbmonitor.notebook.dashboard import Dashboard
+from nbmonitor.process import process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,12 +70,12 @@ class Extension:
     def open(self) -> None:
         """Start the server, take up the kernel's control channel, and say so in one line."""
         configured = settings.load(config=self.options_set())
-        server = api.process.open_server(configured)
-        api.process.in_kernel = True
+        server = process.open_server(configured)
+        process.in_kernel = True
         kernel.install(self.ip, takeover=configured.takeover)
         exported = {
             "NBMONITOR_ADDRESS": server.address,
-            "NBMONITOR_TOKEN_FILE": str(api.process.token_file),
+            "NBMONITOR_TOKEN_FILE": str(process.token_file),
         }
         for name, value in exported.items():  # `!python train.py` reports to this notebook
             if name not in os.environ:
@@ -85,7 +86,7 @@ class Extension:
         self.ip.events.register("pre_run_cell", self._before_cell)
         self.ip.events.register("post_run_cell", self._after_cell)
         print(  # noqa: T201 - the one line of %load_ext
-            f"nbmonitor: serving this kernel on {server.address} · token in {api.process.token_file} · "
+            f"nbmonitor: serving this kernel on {server.address} · token in {process.token_file} · "
             f"from elsewhere: %nbmonitor attach {server.address}"
         )
 
@@ -104,8 +105,8 @@ class Extension:
         kernel.uninstall(self.ip)
         for name in self._environ:
             os.environ.pop(name, None)
-        api.process.in_kernel = False
-        api.process.close()
+        process.in_kernel = False
+        process.close()
 
     def options_set(self) -> Mapping[str, Any]:
         """Values that were set by ``%config``."""
@@ -115,11 +116,11 @@ class Extension:
 
     def show(self) -> None:
         """Show the dashboard of this kernel's runs: one model, one more view of it at each call."""
-        self._show("", api.process.open_broker(settings.load(config=self.options_set())))
+        self._show("", process.open_broker(settings.load(config=self.options_set())))
 
     def attach(self, address: str, token_file: str | None = None) -> None:
         """Show a run whose server is elsewhere."""
-        server = api.process.server
+        server = process.server
         if server is not None and address == server.address:
             self.show()
             return
@@ -142,17 +143,17 @@ class Extension:
                 "A %%nbmonitor cell is still running: one at a time drives a run. Stop it in the panel (or wait), "
                 "then run this cell again."
             )
-        self.cells = [CellThread(self.ip, body, lambda: api.process.active)]
+        self.cells = [CellThread(self.ip, body, lambda: process.active)]
         self.cells[0].start()
 
     # --- a run that a cell drove ends with the cell -----------------------------------------
 
     def _before_cell(self, *_: object) -> None:
-        run = api.process.active
+        run = process.active
         self._activity = {run.run_id: run.activity} if run is not None else {}
 
     def _after_cell(self, result: ExecutionResult) -> None:
-        run = api.process.active
+        run = process.active
         if run is None or any(c.alive for c in self.cells):
             return
         if run.activity == self._activity.get(run.run_id, 0):
@@ -204,11 +205,11 @@ def _dispatch(extension: Extension, words: list[str]) -> None:
 
 
 def _status(extension: Extension) -> str:
-    server = api.process.server
-    active = api.process.active
+    server = process.server
+    active = process.active
     lines = [
         f"server      {server.address if server else 'not running'}",
-        f"token file  {api.process.token_file}",
+        f"token file  {process.token_file}",
         f"active run  {active.name if active else 'none'}"
         + (f" ({active.state})" if active else ""),
         f"dashboards  {len(extension.dashboards)}"
@@ -221,7 +222,7 @@ def _status(extension: Extension) -> str:
 def _stop() -> None:
     from nbmonitor.events import Command, CommandKind
 
-    run, broker = api.process.active, api.process.broker
+    run, broker = process.active, process.broker
     if run is None or broker is None:
         raise SettingError("There is no active run in this kernel to stop.")
     broker.send(Command(run.run_id, CommandKind.STOP))

@@ -29,7 +29,9 @@ class Kernel:
             msg = self.client.get_iopub_msg(timeout=timeout)
             parent = msg["parent_header"].get("msg_id")
             if parent != msg_id:
-                if msg["msg_type"] == "stream":  # another cell's, printed later by a thread of its own
+                if (
+                    msg["msg_type"] == "stream"
+                ):  # another cell's, printed later by a thread of its own
                     self.late[parent] = self.late.get(parent, "") + msg["content"]["text"]
                 continue
             kind, content = msg["msg_type"], msg["content"]

@@ -10,7 +10,7 @@ from argparse import Namespace
 
 import pytest
 
-from nbmonitor.api import flatten
+from nbmonitor.configuration import flatten
 
 
 def script(code, **env):
@@ -59,7 +59,7 @@ def test_a_script_that_wants_no_server_gets_none():
 RANKS = """
 import json, os, sys
 import nbmonitor
-from nbmonitor.api import process
+from nbmonitor.process import process
 from nbmonitor.events import Command, CommandKind
 run = nbmonitor.init("ddp")
 for _ in run.track(range(3)):
@@ -133,7 +133,7 @@ def test_a_server_that_is_away_costs_telemetry_never_the_run():
 
 def test_a_script_that_raises_ends_failed():
     code = (
-        "import nbmonitor, atexit\nfrom nbmonitor.api import process\n"
+        "import nbmonitor, atexit\nfrom nbmonitor.process import process\n"
         "broker = []\n"
         "run = nbmonitor.init('x', serve=False)\n"
         "broker = process.broker\n"

@@ -111,9 +111,11 @@ def test_a_subprocess_reports_to_this_notebook(kernel):
         "[(r.name, str(r.state), r.origin) for r in nbmonitor.runs()]",
         "[('child', 'completed', 'process')]",
     )
-    count = "nbmonitor.api.process.broker.history(nbmonitor.runs()[0].run_id, 'loss')[1].tolist()"
+    count = (
+        "nbmonitor.process.process.broker.history(nbmonitor.runs()[0].run_id, 'loss')[1].tolist()"
+    )
     assert (
-        kernel.say(f"import nbmonitor.api\nprint({count} == [float(i) for i in range(20)])")
+        kernel.say(f"import nbmonitor.process\nprint({count} == [float(i) for i in range(20)])")
         == "True"
     )
 

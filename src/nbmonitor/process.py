@@ -1,0 +1,105 @@
+"""Roof: what this process holds: one broker, one server, roads to servers elsewhere, the active run."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from nbmonitor.broker import Broker
+from nbmonitor.store import open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbmonitor.rpc.discovery import Found
+    from nbmonitor.rpc.publisher import Publisher
+    from nbmonitor.rpc.server import Server
+    from nbmonitor.settings import Settings
+    from nbmonitor.training.run import Run
+
+
+class Process:
+    """What this process holds: at most one broker, one server, one active run."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self.broker: Broker | None = None
+        self.server: Server | None = None
+        self.token_file: Path | None = None
+        self.active: Run | None = None
+        self.in_kernel = False  # the extension is loaded: runs report here
+        self._publishers: list[Publisher] = []
+        self._announced: Found | None = None
+        self._count = 0
+        self._pid = os.getpid()
+
+    def open_broker(self, settings: Settings) -> Broker:
+        """Return this process's broker, made when first asked for."""
+        with self._lock:
+            if self.broker is None:
+                self.broker = Broker(open_store(settings.store))
+            return self.broker
+
+    def open_server(self, settings: Settings) -> Server:
+        """Return this process's server, started when first asked for, with its discovery file."""
+        from nbmonitor.rpc import auth, discovery
+        from nbmonitor.rpc.server import Server
+
+        with self._lock:
+            if self.server is None:
+                server = Server(self.open_broker(settings), host=settings.host, port=settings.port)
+                server.start()
+                self.token_file = auth.write_token(server.token)
+                self._announced = discovery.write(server.address, self.token_file)
+                self.server = server
+            return self.server
+
+    def publisher(self, address: str, token: str | None) -> Publisher:
+        """Return a started road to a server elsewhere, closed with this process."""
+        from nbmonitor.rpc.publisher import Publisher
+
+        publisher = Publisher(address, token=token)
+        publisher.start()
+        with self._lock:
+            self._publishers.append(publisher)
+        return publisher
+
+    def name(self, asked: str | None) -> str:
+        """Name of the next run."""
+        with self._lock:
+            self._count += 1
+            return asked or f"run-{self._count}"
+
+    def close(self) -> None:
+        """End what runs: the active run as it stands, publishers, server, broker. Idempotent."""
+        if os.getpid() != self._pid:  # a forked child owns nothing of this
+            return
+        with self._lock:
+            publishers, self._publishers = self._publishers, []
+            server, self.server = self.server, None
+            broker, self.broker = self.broker, None
+            token_file, self.token_file = self.token_file, None
+            run, self.active = self.active, None
+            announced, self._announced = self._announced, None
+        if run is not None:
+            run.finish(
+                "interrupted"
+            )  # nothing, for one that has ended: at exit, runs end themselves first
+        for publisher in publishers:
+            publisher.close(timeout=5.0)
+        if server is not None:
+            from nbmonitor.rpc import discovery
+
+            if announced is not None:
+                discovery.remove(announced)
+            server.close()
+        if token_file is not None:
+            token_file.unlink(missing_ok=True)
+        if broker is not None:
+            broker.close()
+
+
+process = Process()
+atexit.register(process.close)
