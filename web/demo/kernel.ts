@@ -1,11 +1,12 @@
 // A kernel that is not there: it plays a run, makes frames with real JPEGs, and obeys commands after a while.
 import type {
-  EventView, Frame, MarkView, Reply, Request, RunView, SeriesView, State, TilesView,
+  EventView, Frame, MarkView, Reply, Request, RunRef, RunView, SeriesView, State, TilesView,
 } from "../src/messages.ts";
 import { drawMosaic } from "./mosaic.ts";
 
 export type Options = {
   state: string; metrics: number; hostile: boolean; size: number; fps: number; road: string; delay: number; names: string;
+  runs: RunRef[];
 };
 
 const HOSTILE = "<img src=x onerror=alert(1)>\ud800 \u0007\u202eabc";
@@ -139,7 +140,7 @@ export function createKernel(options: Options) {
   async function key(): Promise<void> {
     const buffers: DataView[] = [];
     const none = options.state === "norun";
-    const frame: Partial<Frame> = { key: true, runs: none ? [] : [{ id: "r1", name: run().name, state, started }], run: none ? null : run() };
+    const frame: Partial<Frame> = { key: true, runs: none ? [] : [{ id: "r1", name: run().name, state, started }, ...options.runs], run: none ? null : run() };
     if (!none) {
       Object.assign(frame, perf());
       if (options.state !== "nodata") {

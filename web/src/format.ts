@@ -103,7 +103,7 @@ const HALF = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\ud
 export function clean(text: string): string {
   return text.replace(HALF, "\ufffd").replace(UNSEEN, (char) => {
     const code = char.charCodeAt(0);
-    if (code === 10 || code === 9) return " ";
+    if (code === 10 || code === 9) return char; // white space: the page folds it
     if (code < 32) return String.fromCharCode(0x2400 + code);
     return code === 127 ? "\u2421" : "\ufffd";
   });

@@ -24,7 +24,7 @@ function input(curves: Curve[], more: Partial<FigureInput> = {}): FigureInput {
   assert.ok(chart);
   return {
     chart, axis: "step", log: false, smooth: 0.5, zoom: null, marks: [], started: 0, colours: COLOURS,
-    width: 600, height: 200, revision: 1, ...more,
+    width: 600, height: 200, revision: 1, end: null, ...more,
   };
 }
 
@@ -137,6 +137,16 @@ test("logarithmic ticks can be told apart", () => {
   assert.deepEqual(logTicks(1, 1.5), { nticks: 4 });
 });
 
+test("a learning rate that was logged once is a line to the end of the run, not a point, and is never smoothed", () => {
+  const curves = createCurves();
+  curves.take([series("lr", { x: 0, y: 1, axis: "step" })], floats([0], [0.1]), "step");
+  const { data, layout } = buildFigure(input(curves.all(), { end: 900 }));
+  assert.deepEqual([...(data[0]?.x as Float64Array)], [0, 900]);
+  assert.equal((data[0]?.line as { shape: string }).shape, "hv");
+  assert.ok((layout.xaxis as { range: number[] }).range[1] as number >= 900);
+  assert.equal(data.length, 1);
+});
+
 test("one point and no point are drawn without a range of nothing", () => {
   const curves = createCurves();
   curves.take([series("loss", { x: 0, y: 1, axis: "step" })], floats([7], [1]), "step");
@@ -176,4 +186,26 @@ test("a chart that throws does not stop the others", (context) => {
   brush.ask({ draw: () => { drawn += 1; } });
   for (let next = queue.shift(); next; next = queue.shift()) next();
   assert.equal(drawn, 1);
+});
+
+test("a chart that was never drawn does not wait for the budget", () => {
+  let now = 0;
+  const queue: { at: number; act: () => void }[] = [];
+  const brush = createBrush(0.25, 100, 1, { now: () => now, later: (ms, act) => void queue.push({ at: now + ms, act }) });
+  const run = (): void => {
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      now = Math.max(now, next.at);
+      next.act();
+    }
+  };
+  const times: number[] = [];
+  const slow = { draw: () => { now += 500; times.push(now); } };
+  brush.ask(slow);
+  brush.ask({ draw: () => times.push(now) });
+  run();
+  assert.deepEqual(times, [500, 500]);
+  brush.ask(slow);
+  brush.ask({ draw: () => times.push(now) });
+  run();
+  assert.deepEqual(times.slice(2), [500, 2500]);
 });

@@ -50,6 +50,7 @@ test("text shows control characters, half surrogates and direction marks, and is
   assert.equal(clean("\ud800x\udc00"), "�x�");
   assert.equal(clean("😀"), "😀");
   assert.equal(clean("a\u202eb"), "a�b");
+  assert.equal(clean("a\nb"), "a\nb");
   assert.equal(clean("<b>&amp;"), "<b>&amp;");
   assert.equal(shorten("abcdef", 4), "abc…");
   assert.equal(shorten("😀😀", 2), "😀😀");

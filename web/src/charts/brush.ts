@@ -7,6 +7,8 @@ export interface Brush {
   forget(job: Job): void;
 }
 
+const LONGEST = 2000; // ms: on a page that crawls for other reasons the charts still move
+
 type Clock = { now(): number; later(ms: number, act: () => void): void };
 
 const browser: Clock = {
@@ -19,17 +21,20 @@ const browser: Clock = {
  * `share` is the part of the main thread that drawing may take. What a draw costs the browser after our call (style,
  * layout, paint) is not measured; `after` stands for it.
  */
-export function createBrush(share = 0.25, period = 100, after = 1.4, clock: Clock = browser): Brush {
+export function createBrush(share = 0.25, period = 200, after = 1.4, clock: Clock = browser): Brush {
   const asked = new Set<Job>(); // in the order asked: a chart drawn just now goes to the end
   const drawnAt = new WeakMap<Job, number>();
   let running = false;
   let free = 0;
+  let turn = 0;
 
-  function next(): void {
+  function next(mine: number): void {
+    if (mine !== turn) return;
     const now = clock.now();
     let wait = free - now;
-    let job: Job | undefined;
-    if (wait <= 0) {
+    // A chart that was never drawn is an empty place: it does not wait for the budget, it goes on its account.
+    let job = [...asked].find((one) => !drawnAt.has(one));
+    if (!job && wait <= 0) {
       wait = Infinity;
       for (const one of asked) {
         const due = (drawnAt.get(one) ?? -Infinity) + period - now;
@@ -50,19 +55,22 @@ export function createBrush(share = 0.25, period = 100, after = 1.4, clock: Cloc
       const end = clock.now();
       drawnAt.set(job, now);
       const cost = (end - now) * after;
-      free = end + cost * (1 / share - 1);
-      wait = free - end;
+      free = Math.min(end + LONGEST, Math.max(free, end) + cost * (1 / share - 1));
+      wait = [...asked].some((one) => !drawnAt.has(one)) ? 0 : free - end;
     }
     running = asked.size > 0;
-    if (running) clock.later(Math.max(0, wait), next);
+    if (running) clock.later(Math.max(0, wait), () => next(mine));
   }
 
   return {
     ask(job) {
+      const known = asked.has(job);
       asked.add(job);
-      if (running) return;
+      if (running && (known || drawnAt.has(job))) return;
+      turn += 1; // a turn that waits for the budget is overtaken
       running = true;
-      clock.later(Math.max(0, free - clock.now()), next);
+      const mine = turn;
+      clock.later(drawnAt.has(job) ? Math.max(0, free - clock.now()) : 0, () => next(mine));
     },
     forget(job) {
       asked.delete(job);

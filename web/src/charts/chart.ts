@@ -2,6 +2,7 @@
 import type { Send } from "../client.ts";
 import { h, setAttr, setText, show } from "../dom.ts";
 import { curveLabel, valueText, type Chart } from "../grouping.ts";
+import type { Axis } from "../messages.ts";
 import type { Store } from "../store.ts";
 import { readColours } from "../theme.ts";
 import { buildFigure } from "./figure.ts";
@@ -19,10 +20,10 @@ export type ChartCell = {
 
 export function createChart(name: string, store: Store, send: Send, seen: () => void): ChartCell {
   const { state } = store;
-  const title = h("span", { class: "nbm-title" });
+  const title = h("h3");
   const keys = h("span", { class: "nbm-keys nbm-num" });
   const reset = h("button", { type: "button", class: "nbm-small", "data-action": "zoom-reset" }, "whole curve");
-  const heading = h("h3", {}, title, keys);
+  const heading = h("div", { class: "nbm-hd" }, title, keys);
   const plot = h("div", { class: "nbm-plot" });
   const frame = h("div", { class: "nbm-frame", tabindex: 0, role: "group" }, plot);
   // Over the plot, not in the heading: a zoom must not make the plot smaller.
@@ -37,6 +38,17 @@ export function createChart(name: string, store: Store, send: Send, seen: () => 
   let full: [number, number] | null = null;
   show(reset, false);
 
+  /** The largest x that any curve has. */
+  function newest(axis: Axis): number | null {
+    let end: number | null = null;
+    for (const { points } of state.curves.all()) {
+      const x = points[axis]?.x;
+      const last = x?.[x.length - 1];
+      if (last !== undefined && (end === null || last > end)) end = last;
+    }
+    return end;
+  }
+
   const zoom = (): [number, number] | null => state.settings.zoom.get(name) ?? null;
   const shift = (): number => (state.settings.axis === "time" ? (state.run?.started ?? 0) : 0);
 
@@ -46,7 +58,7 @@ export function createChart(name: string, store: Store, send: Send, seen: () => 
     revision += 1;
     const made = buildFigure({
       chart, axis, log, smooth, zoom: zoom(), marks: state.marks, started: state.run?.started ?? 0,
-      colours: readColours(node), ...size, revision,
+      colours: readColours(node), ...size, revision, end: newest(axis),
     });
     draw(plot, made.data, made.layout);
     if (!zoom()) full = (made.layout.xaxis as { range: [number, number] }).range;

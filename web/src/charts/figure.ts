@@ -19,6 +19,7 @@ export type FigureInput = {
   width: number;
   height: number;
   revision: number;
+  end: number | null; // the newest x of the run, to which a setting is carried on
 };
 
 export type Figure = { data: Trace[]; layout: Layout; points: number; windowed: boolean };
@@ -90,8 +91,18 @@ export function logTicks(lo: number, hi: number): object {
   return { tickmode: "array", tickvals };
 }
 
-function traces(input: FigureInput, curve: Curve, found: Points, fraction: boolean): Trace[] {
+/** A setting is logged when it changes and holds until the next time: carried on to the end of the run. */
+function carried(points: Points, end: number | null): Points {
+  const last = points.x[points.x.length - 1];
+  if (end === null || last === undefined || end <= last) return points;
+  const value = points.y[points.y.length - 1] ?? NaN;
+  return { x: Float64Array.of(...points.x, end), y: Float32Array.of(...points.y, value) };
+}
+
+function traces(input: FigureInput, curve: Curve, given: Points, fraction: boolean): Trace[] {
   const { chart, axis, colours, started } = input;
+  const setting = isSetting(chart.name);
+  const found = setting && !input.zoom ? carried(given, input.end) : given;
   const x = axis === "time" ? found.x.map((value) => value - started) : found.x;
   const colour = colours.series[chart.colour % colours.series.length] ?? colours.accent;
   const dash = curve.split === "val" ? "5px,4px" : "solid";
@@ -106,14 +117,14 @@ function traces(input: FigureInput, curve: Curve, found: Points, fraction: boole
     const size = found.x.length > 60 ? 3 : 5;
     return [{
       ...common, y: found.y, mode: "lines+markers",
-      line: { color: colour, width: 1.6, dash },
+      line: { color: colour, width: curve.split === "val" ? 1.6 : 1, dash },
       marker: { color: curve.split === "val" ? colours.ground : colour, size, line: { color: colour, width: 1.4 } },
     }];
   }
-  const line = { color: colour, dash };
+  const line = { color: colour, dash, ...(setting ? { shape: "hv" } : {}) };
   // A lone point is no line: without a marker it would not be seen at all.
   if (found.x.length === 1) return [{ ...common, y: found.y, mode: "markers", marker: { color: colour, size: 5 } }];
-  if (input.smooth <= 0 || isSetting(chart.name) || found.x.length <= FEW) {
+  if (input.smooth <= 0 || setting || found.x.length <= FEW) {
     return [{ ...common, y: found.y, mode: "lines", line: { ...line, width: 1.6 } }];
   }
   return [
@@ -180,6 +191,8 @@ export function buildFigure(input: FigureInput): Figure {
     hi = Math.max(hi, (x[x.length - 1] as number) - shift);
     data.push(...traces(input, curve, found.points, fraction));
   }
+  const setting = isSetting(chart.name);
+  if (setting && input.end !== null) hi = Math.max(hi, input.end - shift);
   if (zoom) [lo, hi] = [zoom[0] - shift, zoom[1] - shift];
   else if (!(lo < hi)) {
     const only = Number.isFinite(lo) ? lo : 0;
@@ -214,6 +227,7 @@ export function buildFigure(input: FigureInput): Figure {
     },
     yaxis: {
       ...lines, type: log ? "log" : "linear", autorange: true, fixedrange: true,
+      rangemode: setting ? "tozero" : "normal",
       ...(log ? logTicks(low, high) : { nticks: Math.max(3, Math.min(6, Math.floor(height / 42))) }),
       tickformat: fraction ? "~%" : "~g",
     },

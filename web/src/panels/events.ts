@@ -27,7 +27,7 @@ export function events(el: HTMLElement, store: Store): () => void {
   const { state } = store;
   const list = h("ol", { class: "nbm-ev nbm-num", "aria-label": "Events, newest first", tabindex: 0 });
   const more = h("span", { class: "nbm-quiet" });
-  el.append(h("h3", {}, "Events", more), list);
+  el.append(h("div", { class: "nbm-hd" }, h("h3", {}, "Events"), more), list);
   const drawn = new Map<string, { event: EventView; node: HTMLLIElement }>();
 
   function update(): void {

@@ -134,7 +134,7 @@ export function header(el: HTMLElement, store: Store, send: Send): () => void {
       const text = `${one.name} · ${WORDS[one.state] ?? one.state} · ${clock(one.started, false)}`;
       return h("option", { value: one.id }, text);
     });
-    options.unshift(h("option", { value: "" }, `newest: ${runs[0]?.name ?? ""}`));
+    options.unshift(h("option", { value: "" }, `${runs[0]?.name ?? ""} · newest`));
     const text = options.map((one) => `${one.value}=${one.textContent}`).join("\n");
     if (choice.dataset.text !== text) {
       choice.dataset.text = text;

@@ -68,7 +68,7 @@ export function sparkline(y: ArrayLike<number>, top: number | null): string {
 export function machine(el: HTMLElement, store: Store): () => void {
   const { state } = store;
   const table = h("div", { class: "nbm-res nbm-num" });
-  el.append(h("h3", {}, "Machine"), table);
+  el.append(h("div", { class: "nbm-hd" }, h("h3", {}, "Machine")), table);
   const cells = new Map<string, { label: HTMLElement; line: SVGSVGElement; value: HTMLElement; rev: number }>();
 
   function update(): void {

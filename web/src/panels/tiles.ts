@@ -26,7 +26,7 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
   let wordsAt = -Infinity;
   let wordsNow = true;
 
-  const title = h("span", { class: "nbm-title nbm-num" });
+  const title = h("h3", { class: "nbm-num" });
   const sub = h("span", { class: "nbm-quiet nbm-num" });
   const held = h("span", { class: "nbm-held nbm-num", role: "status" });
   const speed = h("select", { "aria-label": "Pictures a second at most", title: "Pictures a second at most", "data-input": "rate" },
@@ -47,7 +47,7 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
   const grid = h("div", { class: "nbm-grid", role: "group", "aria-label": "Tiles of the batch" });
   const none = h("p", { class: "nbm-none" }, "No wrong prediction seen yet.");
   el.append(
-    h("h3", {}, title, sub, held, h("span", { class: "nbm-push" }, speed, mode.node)),
+    h("div", { class: "nbm-hd" }, title, sub, held, h("span", { class: "nbm-push" }, speed, mode.node)),
     grid, none);
   const zoomed = createZoomed(el);
   const cells: Tile[] = [];
