@@ -193,9 +193,11 @@ test("a chart that was never drawn does not wait for the budget", () => {
   const queue: { at: number; act: () => void }[] = [];
   const brush = createBrush(0.25, 100, 1, { now: () => now, later: (ms, act) => void queue.push({ at: now + ms, act }) });
   const run = (): void => {
-    for (let next = queue.shift(); next; next = queue.shift()) {
-      now = Math.max(now, next.at);
-      next.act();
+    while (queue.length > 0) {
+      queue.sort((one, other) => one.at - other.at);
+      const next = queue.shift();
+      now = Math.max(now, next?.at ?? 0);
+      next?.act();
     }
   };
   const times: number[] = [];
