@@ -65,7 +65,7 @@ def check_example(broker, out):
 
 
 def test_the_example_client_runs_unchanged(contract_python, server, broker, eventually):
-    process = contract_python(HERE / "contract" / "example_client.py", server.address)
+    process = contract_python(HERE / "contract" / "example_client.py.txt", server.address)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert out.startswith("Session registered: ")
@@ -85,7 +85,7 @@ def test_the_example_client_on_its_own_port(stubs, broker, monkeypatch):
     server = Server(broker, host=asked.host, port=asked.port).start()
     try:
         done = subprocess.run(
-            [sys.executable, str(HERE / "contract" / "example_client.py")],
+            [sys.executable, str(HERE / "contract" / "example_client.py.txt")],
             env={**os.environ, "PYTHONPATH": str(stubs)},
             capture_output=True,
             text=True,
@@ -211,7 +211,7 @@ runpy.run_path(sys.argv[2], run_name='__main__')
 
 def test_our_trainer_reports_to_the_example_server(stubs, make_trainer, eventually):
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(stubs), str(HERE / "contract" / "example_server.py")],
+        [sys.executable, "-c", SERVE, str(stubs), str(HERE / "contract" / "example_server.py.txt")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import re
@@ -95,6 +96,24 @@ def test_the_published_files_are_the_contract(tmp_path):
     assert published == CONTRACT
     assert len(published["messages"]) == 17
     assert sum(map(len, published["messages"].values())) == 66
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        (
+            "example_client.py.txt",
+            "e3f0f2814fec0d1e24359e1ff34a9e6d6a4162ac4e969a404b4b27fc19323721",
+        ),
+        (
+            "example_server.py.txt",
+            "b38e98e7cfd866e1ff9570e477a6e681631bbdbe0c0369772403177aadef1b94",
+        ),
+    ],
+)
+def test_the_examples_are_the_contracts_own_untouched(name, digest):
+    """They end in .txt so that no formatter puts them right."""
+    assert hashlib.sha256((HERE / "contract" / name).read_bytes()).hexdigest() == digest
 
 
 def test_core_messages_has_the_four_and_metrics_imports_it(tmp_path):
