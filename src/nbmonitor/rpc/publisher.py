@@ -80,7 +80,6 @@ class Publisher:
         self.address = check(address)
         self.forked = False
         self.problem = ""
-        self.reconnects = 0
         self._metadata = auth.metadata(token)
         self._retry = retry
         self._secret = secrets.token_hex(16)
@@ -92,6 +91,7 @@ class Publisher:
         self._volatile = True
         self._connected = False
         self._refused = False
+        self._attempt = 0
         self._channel: grpc.Channel | None = None
         self._call: Any = None
         self._thread: threading.Thread | None = None
@@ -206,33 +206,31 @@ class Publisher:
     def _run(self) -> None:
         with self._out.changed:
             self._out.changed.wait_for(lambda: self._info is not None or self._out.closing)
-        attempt = 0
         while not (self._out.closing or self._refused):
             try:
-                if self._connect():
-                    attempt = 0
+                self._connect()
             except grpc.RpcError as error:
                 self._complain(explain(error, self.address))
-                if code_of(error) in FINAL_CODES:
-                    attempt = max(
-                        attempt, 8
-                    )  # a token does not get right by itself: ask again, seldom
+                if (
+                    code_of(error) in FINAL_CODES
+                ):  # a token does not get right by itself: ask seldom
+                    self._attempt = max(self._attempt, 8)
             except (
                 Exception
-            ) as error:  # whatever it is, the training goes on and so do the attempts
+            ) as error:  # whatever it is, the training goes on, and so do the attempts
                 self._complain(f"the stream to {self.address} broke: {error!r}")
             with self._out.changed:
                 self._connected, self._demand = False, Demand()
                 least, most = self._retry
-                pause = threads.back_off(attempt, random.random, least=least, most=most)
-                attempt += 1
+                pause = threads.back_off(self._attempt, random.random, least=least, most=most)
+                self._attempt += 1
                 self._out.changed.wait_for(lambda: self._out.closing, pause)
 
-    def _connect(self) -> bool:
-        """One connection from its beginning to its end; whether it ever stood."""
+    def _connect(self) -> None:
+        """One connection from its beginning to its end."""
         info = self._info
         if info is None:
-            return False
+            return
         with dial(self.address) as channel:
             self._channel = channel
             link = Link()
@@ -242,7 +240,7 @@ class Publisher:
                 success, welcome, message = wire.read_session_response(data)
                 if not success:
                     self._complain(f"the server at {self.address} refused the run: {message}")
-                    return False
+                    return
                 talk = (
                     self._out.plainly(info, link)
                     if welcome is None
@@ -262,11 +260,10 @@ class Publisher:
                     link.over = True
                     self._out.changed.notify_all()
                 self._channel = self._call = None
-        return link.welcome is not None
 
     def _begin(self, link: Link, welcome: wire.Welcome) -> None:
         with self._out.changed:
-            link.welcome = welcome
+            link.welcome, self._attempt = welcome, 0
             self._out.buffer.begin(welcome.watermark)
             self._volatile, self._connected, self.problem = welcome.volatile, True, ""
             self._out.changed.notify_all()
@@ -321,7 +318,10 @@ class Publisher:
     def _complain(self, text: str) -> None:
         if text != self.problem:
             self.problem = text
-            _log.warning("%s The training goes on; nbmonitor tries again.", text)
+            then = (
+                "is not reported any more" if self._refused else "is reported when it can be again"
+            )
+            _log.warning("%s The training goes on and %s.", text, then)
 
     def _note(self, event: Event) -> None:
         """Keep the description true: a server that starts anew gets it with the next Hello."""
