@@ -240,6 +240,7 @@ run = Run(broker, RunInfo("", "script")).start()
         ),
         ("run.log(a=1)\nsys.exit(0)", "completed  1"),
         ("", "completed  0"),
+        ("for i in run.track(range(9)):\n  run.log(a=i)\n  if i == 3: break", "completed  4"),
         ("run.log(a=1)\nrun._exit(None)\nrun.log(a=2)", "completed  1"),
         ("run.log(a=1); run.finish('stopped')", "stopped  1"),
         ("import os\nrun.log(a=1)\nif os.fork() == 0: run.log(a=2); sys.exit(0)\nos.wait()", None),

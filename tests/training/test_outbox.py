@@ -88,13 +88,15 @@ def test_signs_of_life_come_through_a_flood(make, fake):
     assert run._outbox.flush(5)
 
 
-def test_the_worker_rests_and_wakes(make, fake, wait_for):
-    run = make(sink=fake)
-    wait_for(lambda: run._outbox.asleep)
+def test_the_worker_rests_and_wakes(make, fake, wait_for, monkeypatch):
+    monkeypatch.setattr("nbmonitor.training.outbox.REST", 60.0)
+    run = make(sink=fake, interval=60.0)
     run.log(a=1.0)
-    began = time.monotonic()
-    wait_for(lambda: scalars(fake))
-    assert time.monotonic() - began < 0.4, "and not at the end of its rest"
+    for _ in range(3):
+        wait_for(lambda: run._outbox.asleep)
+        known = len(scalars(fake))
+        run.log(a=1.0)
+        wait_for(lambda known=known: len(scalars(fake)) > known)
 
 
 def test_heartbeats_tell_the_age_of_the_last_step(make, fake, wait_for):
@@ -146,7 +148,7 @@ def test_a_slow_sink_does_not_slow_the_loop(make, fake):
     for i in run.track(range(200)):
         run.log(a=float(i))
         run.log_batch(np.zeros((1, 8, 8)))
-    assert time.perf_counter() - began < 0.15
+    assert time.perf_counter() - began < 2.0, "200 calls that waited would take 40 s"
     fake.delay = 0
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nbmonitor.training.notices import Notices
 
 END_WITHIN = 5.0  # seconds that an end may take to hand over what is left
+PATIENCE = 4  # seconds in a row of too much cost before frames become fewer
 MAX_STRETCH = 64.0  # at worst about one frame a second instead of 60
 FACTS_EVERY = 1.0  # seconds between two reports of facts that change by themselves (a scheduled learning rate)
 
@@ -62,7 +63,7 @@ class Lifecycle:
         self._stepped_at_open = 0
         self._epoch_loops: list[object] = []
         self._broken = False  # the outermost loop was left by break, or by an exception
-        self._overhead, self._spare_at = overhead, 0.0
+        self._overhead, self._spare_at, self._costly = overhead, 0.0, 0
         self._gone = False  # the process ends
         self._gate = True  # anything but plain running: the hot path turns off here
         self._opened = False
@@ -159,8 +160,8 @@ class Lifecycle:
             self._over(error)
         self._gone = True
 
-    def _over(self, error: BaseException | None) -> None:
-        """Whoever drove the run has returned: end it as that tells."""
+    def _over(self, error: BaseException | None, *, broken: bool = False) -> None:
+        """Whoever drove the run has returned: end it as that tells; ``broken``: a loop was left by ``break``."""
         if isinstance(error, KeyboardInterrupt):
             self._end(RunState.INTERRUPTED, "KeyboardInterrupt", "KeyboardInterrupt")
         elif error is not None:
@@ -168,7 +169,7 @@ class Lifecycle:
             self._end(RunState.FAILED, f"{kind}: {error}" if str(error) else kind, kind)
         elif self._control.stops:
             self._end(RunState.STOPPED)
-        elif self._progress.loops or self._epoch_loops or self._broken:
+        elif self._progress.loops or self._epoch_loops or broken:
             self._end(RunState.INTERRUPTED, "a loop was left before its end")
         else:
             self._end(RunState.COMPLETED)
@@ -226,15 +227,22 @@ class Lifecycle:
             yield RunUpdate(controls=self._controls_told)
 
     def _spare(self, now: float, overhead: float | None) -> None:
-        """Once a second: fewer frames while our calls cost more of a step than they may, more again at half of it."""
+        """Fewer frames once our calls cost more of a step than they may for some seconds; more again when they do not.
+
+        Not at once: on a machine with other work a single call that was held up by it costs as much as hundreds.
+        """
         if overhead is None or now < self._spare_at:
             return
         self._spare_at = now + 1.0
-        stretch = self._outbox.stretch
         if overhead > self._overhead:
-            self._outbox.stretch = min(MAX_STRETCH, stretch * 2)
-        elif overhead < self._overhead / 2:
-            self._outbox.stretch = max(1.0, stretch / 2)
+            self._costly += 1
+            if self._costly >= PATIENCE:
+                self._costly = 0
+                self._outbox.stretch = min(MAX_STRETCH, self._outbox.stretch * 2)
+        else:
+            self._costly = 0
+            if overhead < self._overhead / 2:
+                self._outbox.stretch = max(1.0, self._outbox.stretch / 2)
 
     def _heartbeat(self) -> Heartbeat:
         """A sign of life of the process, with the age of the last boundary: that of the loop."""

@@ -238,7 +238,7 @@ class Run(Logbook):
         else COMPLETED. A run that nothing drove, or that has ended, stays as it is.
         """
         if self._state is not RunState.INITIALIZING or error is not None:
-            self._over(error)
+            self._over(error, broken=self._broken)
 
     def supersede(self) -> None:
         """End the run because a new one takes its place."""
