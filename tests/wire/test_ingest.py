@@ -154,6 +154,7 @@ def test_old_stubs_are_told_to_be_regenerated(stream):
     assert (error.code, "regenerate" in error.message) == (wire.INVALID_DATA, True)
 
 
+@pytest.mark.slow
 def test_a_message_above_the_limit_ends_its_stream_alone(stream, broker, eventually):
     other, s = stream(), stream()
     other.register("other")
