@@ -133,6 +133,10 @@ export function createKernel(options: Options) {
       confidence: truth.map((_, k) => (options.hostile && k === 4 ? null : wrong.has(k) ? 0.61 : 0.91 + ((k * 37) % 9) / 100)),
       truth: truth.map((t, k) => (options.hostile && k === 5 ? null : t)),
     };
+    if (options.state === "images") {
+      delete view.mosaic;
+      Object.assign(view, { count: 3, images: [buffers.length, null, buffers.length], labels: ["cat", null, "<dog>"], right: null, counted: null });
+    }
     buffers.push(jpeg);
     frame.tiles = view;
   }

@@ -230,9 +230,11 @@ export function createClient(model: Model): Client {
 
   const onHide = (): void => void ask("bye");
   const onVisibility = (): void => sayVisible();
+  const onShow = (event: PageTransitionEvent): void => { if (event.persisted) hello(); }; // back from the page cache
   model.on("msg:custom", onMessage as (...args: never[]) => void);
   document.addEventListener("visibilitychange", onVisibility);
   addEventListener("pagehide", onHide);
+  addEventListener("pageshow", onShow);
   const timer = setInterval(tick, TICK);
   hello();
 
@@ -254,6 +256,7 @@ export function createClient(model: Model): Client {
       for (const one of zoomTimers.values()) clearTimeout(one);
       document.removeEventListener("visibilitychange", onVisibility);
       removeEventListener("pagehide", onHide);
+      removeEventListener("pageshow", onShow);
       model.off("msg:custom", onMessage as (...args: never[]) => void);
       pictures.dispose();
       roads.dispose();

@@ -108,7 +108,8 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
     setAttr(grid, "data-tile-step", batch?.tiles.step ?? null);
     setText(held, isHeld && batch ? `held at step ${count(batch.tiles.step)}` : "");
     show(held, held.textContent !== "");
-    show(sub, held.hidden); // in its place: the heading must not grow a line under the pointer
+    show(title, held.hidden); // in their place: the heading must not grow a line under the pointer
+    show(sub, held.hidden);
     if (wrongOnly) {
       setText(title, "Wrong");
       setText(sub, shownList.length > 0 ? `the latest ${shownList.length}` : "");
