@@ -326,3 +326,27 @@ def test_a_watch_that_nobody_uses_ends(local, client, monkeypatch, eventually):
     eventually(lambda: not watch._thread.is_alive())
     local.loss(0, 3)
     eventually(lambda: client.series(local.run_id) and client.series(local.run_id)[0].count == 4)
+
+
+def test_a_viewer_that_never_reads_turns_into_a_resync_and_not_into_memory(local, server):
+    from nbmonitor.rpc.auth import metadata
+    from nbmonitor.rpc.channel import dial, method
+    from nbmonitor.rpc.codec import MONITOR, viewer
+
+    asked = viewer.watch(viewer.Watch(local.run_id, None))
+    with dial(server.address) as channel:
+        call = method(channel, MONITOR, "WatchRun")(asked, metadata=metadata(server.token))
+        assert viewer.read_seen(next(call)).caught_up
+        (box,) = server._monitor._boxes
+        for _ in range(60):
+            local.say(*(LogLine("x" * 1_000) for _ in range(1_000)))
+        assert box.dropped > 0
+        assert len(box._queue) <= 20_000
+        local.say(LogLine("the newest"))
+        end = time.monotonic() + 20
+        seen = viewer.Seen()
+        while not seen.resync and time.monotonic() < end:
+            seen = viewer.read_seen(next(call))
+        assert seen.resync
+        assert "the newest" in str(seen.snapshot[-1:]) + str(seen.events)
+        call.cancel()
