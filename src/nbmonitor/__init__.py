@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 # Before anything imports grpc: with gRPC's own fork handlers on, DataLoader workers forked beside a live server
 # crash or hang (https://github.com/grpc/grpc/issues/32992); with them off, and no gRPC in the child, they do not.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from nbmonitor._version import __version__
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 _PUBLIC = {
     "init": "nbmonitor.api",
@@ -50,14 +54,14 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_PUBLIC})
 
 
-def load_ipython_extension(ip: object) -> None:
+def load_ipython_extension(ip: InteractiveShell) -> None:
     """``%load_ext nbmonitor``."""
     from nbmonitor.extension import load
 
     load(ip)
 
 
-def unload_ipython_extension(ip: object) -> None:
+def unload_ipython_extension(ip: InteractiveShell) -> None:
     """``%unload_ext nbmonitor``."""
     from nbmonitor.extension import unload
 
