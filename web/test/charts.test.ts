@@ -210,4 +210,8 @@ test("a chart that was never drawn does not wait for the budget", () => {
   brush.ask({ draw: () => times.push(now) });
   run();
   assert.deepEqual(times.slice(2), [500, 2500]);
+  brush.ask(slow);
+  brush.ask(slow, true); // a person waits for it
+  run();
+  assert.equal(times.at(-1), 3000);
 });

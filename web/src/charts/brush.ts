@@ -3,7 +3,8 @@
 export type Job = { draw(): void };
 
 export interface Brush {
-  ask(job: Job): void;
+  /** `urgent`: a person changed something and waits to see it. */
+  ask(job: Job, urgent?: boolean): void;
   forget(job: Job): void;
 }
 
@@ -23,7 +24,9 @@ const browser: Clock = {
  */
 export function createBrush(share = 0.25, period = 200, after = 1.4, clock: Clock = browser): Brush {
   const asked = new Set<Job>(); // in the order asked: a chart drawn just now goes to the end
+  const pressing = new Set<Job>();
   const drawnAt = new WeakMap<Job, number>();
+  const first = (job: Job): boolean => pressing.has(job) || !drawnAt.has(job);
   let running = false;
   let free = 0;
   let turn = 0;
@@ -32,8 +35,9 @@ export function createBrush(share = 0.25, period = 200, after = 1.4, clock: Cloc
     if (mine !== turn) return;
     const now = clock.now();
     let wait = free - now;
-    // A chart that was never drawn is an empty place: it does not wait for the budget, it goes on its account.
-    let job = [...asked].find((one) => !drawnAt.has(one));
+    // A chart that was never drawn is an empty place, and a zoom is waited for: neither waits for the budget, both go
+    // on its account.
+    let job = [...asked].find(first);
     if (!job && wait <= 0) {
       wait = Infinity;
       for (const one of asked) {
@@ -47,6 +51,7 @@ export function createBrush(share = 0.25, period = 200, after = 1.4, clock: Cloc
     }
     if (job) {
       asked.delete(job);
+      pressing.delete(job);
       try {
         job.draw();
       } catch (error) {
@@ -56,24 +61,26 @@ export function createBrush(share = 0.25, period = 200, after = 1.4, clock: Cloc
       drawnAt.set(job, now);
       const cost = (end - now) * after;
       free = Math.min(end + LONGEST, Math.max(free, end) + cost * (1 / share - 1));
-      wait = [...asked].some((one) => !drawnAt.has(one)) ? 0 : free - end;
+      wait = [...asked].some(first) ? 0 : free - end;
     }
     running = asked.size > 0;
     if (running) clock.later(Math.max(0, wait), () => next(mine));
   }
 
   return {
-    ask(job) {
-      const known = asked.has(job);
+    ask(job, urgent = false) {
+      const known = asked.has(job) && (!urgent || first(job));
       asked.add(job);
-      if (running && (known || drawnAt.has(job))) return;
+      if (urgent) pressing.add(job);
+      if (running && (known || !first(job))) return;
       turn += 1; // a turn that waits for the budget is overtaken
       running = true;
       const mine = turn;
-      clock.later(drawnAt.has(job) ? Math.max(0, free - clock.now()) : 0, () => next(mine));
+      clock.later(first(job) ? 0 : Math.max(0, free - clock.now()), () => next(mine));
     },
     forget(job) {
       asked.delete(job);
+      pressing.delete(job);
     },
   };
 }

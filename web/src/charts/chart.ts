@@ -14,7 +14,7 @@ export type ChartCell = {
   readonly visible: boolean;
   update(chart: Chart): void;
   /** Draw again at the next turn, even if no curve changed. */
-  stale(): void;
+  stale(urgent: boolean): void;
   dispose(): void;
 };
 
@@ -165,9 +165,9 @@ export function createChart(name: string, store: Store, send: Send, seen: () => 
       drawnKey = key;
       if (visible) send.brush.ask(turn);
     },
-    stale() {
+    stale(urgent) {
       show(reset, zoom() !== null);
-      if (visible) send.brush.ask(turn);
+      if (visible) send.brush.ask(turn, urgent);
     },
     dispose() {
       observer.disconnect();

@@ -145,7 +145,7 @@ export function curves(el: HTMLElement, store: Store, send: Send): () => void {
   const off = store.subscribe((topics) => {
     if (topics.has("settings") || topics.has("run")) lay();
     if (topics.has("settings") || topics.has("marks") || topics.has("theme")) {
-      for (const cell of cells.values()) cell.stale();
+      for (const cell of cells.values()) cell.stale(topics.has("settings"));
     }
   });
   return () => {
