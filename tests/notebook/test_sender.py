@@ -340,6 +340,34 @@ def test_a_source_in_trouble_is_said_in_words_and_comes_back(show, monkeypatch):
     show.pass_time(3.0)
     link = [f.header["link"] for f in show.frames if "link" in f.header]
     assert (link[-1]["state"], link[-1]["message"]) == ("connected", "")
+    assert any(f.header.get("key") for f in show.frames)  # nobody knows what was missed meanwhile
+
+
+def test_a_window_outlives_a_key_frame_of_the_same_run(show):
+    run = show.start()
+    show.log(run, "loss", np.arange(10_000))
+    show.hello()
+    show.pass_time(0.1)
+    show.ask("page", "zoom", chart="loss", axis="step", lo=100, hi=200)
+    show.pass_time(0.5)
+    show.take()
+    show.sender.stage._box.resynchronise()
+    show.pass_time(0.5)
+    assert [(f.header.get("key"), f.header.get("to")) for f in show.frames] == [
+        (True, None),
+        (None, "page"),
+    ]
+    show.take()
+    show.hello()  # the page missed a frame and asks for the whole
+    show.pass_time(0.5)
+    assert [(f.header.get("key"), f.header.get("to")) for f in show.frames] == [
+        (True, None),
+        (None, "page"),
+    ]
+    show.start("another", "b")
+    show.take()
+    show.pass_time(0.5)
+    assert [f.header.get("key") for f in show.frames] == [True]
 
 
 def test_an_unknown_run_is_said_in_words(show):

@@ -39,6 +39,12 @@ class Page:
     visible: bool = True
     key: bool = True
 
+    def renew(self) -> None:
+        """Tell its windows again: it may have lost what it was told."""
+        for zoom in self.zooms.values():
+            zoom.due = True
+            zoom.told.clear()
+
 
 class Pages:
     """The pages of one dashboard, by the id that each gave itself.
@@ -57,10 +63,12 @@ class Pages:
         """Pages that are there now."""
         return {c: self._known[c] for c in self._flow.clients if c in self._known}
 
-    def forget_zooms(self) -> None:
-        """Another run is shown: the windows were another's."""
+    def renew(self, *, same_run: bool) -> None:
+        """The picture is sent whole: windows are told anew, or were another run's."""
         for page in self._known.values():
-            page.zooms.clear()
+            if not same_run:
+                page.zooms.clear()
+            page.renew()
 
     def take(self, request: Request) -> set[tuple[Axis, str]]:
         """Note what a page says; returns the (axis, chart) whose whole curves it now waits for."""
@@ -75,7 +83,7 @@ class Pages:
         if op == "hello":
             page.axis, page.want = fields["axis"], fields["want"] or None
             page.fps, page.visible = fields["fps"], fields["visible"]
-            page.zooms.clear()
+            page.renew()
         if op == "hello" or not self._flow.heard(client, mute=None if mute else False):
             page.key = True  # new, or back from a silence in which it was forgotten
             self._flow.hello(client, visible=page.visible, mute=mute)

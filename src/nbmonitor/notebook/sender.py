@@ -129,9 +129,10 @@ class Sender:
         while self._replies:
             self._send({"k": "reply"} | self._replies.popleft(), [])
         now = self._monotonic()
+        shown = self.stage.run_id
         if self.stage.look(self._wanted, now):
             self._whole = True
-            self._pages.forget_zooms()
+            self._pages.renew(same_run=self.stage.run_id == shown)
         there = self._pages.there()
         self._watched = bool(there)  # without a page, what a run reports can wait for the next look
         self.stage.demand(round(self.flow.images, 1))

@@ -94,9 +94,8 @@ class Stage:
         except (NbMonitorError, OSError) as error:
             self.failed(error, now)
             return False
-        self.touched = self.touched or bool(self.trouble)
-        self.trouble = ""
-        return whole
+        back, self.trouble = bool(self.trouble), ""
+        return whole or back  # after trouble, nobody knows what was missed
 
     def failed(self, error: Exception, now: float) -> None:
         """The source did not answer: say why, and leave it alone for a moment."""
