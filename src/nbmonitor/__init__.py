@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,10 @@ from typing import TYPE_CHECKING
 # crash or hang (https://github.com/grpc/grpc/issues/32992); with them off, and no gRPC in the child, they do not.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
-from nbmonitor._version import __version__
+# A library's threads do not write into whatever cell runs just now; who wants the lines sets up logging.
+logging.getLogger("nbmonitor").addHandler(logging.NullHandler())
+
+from nbmonitor._version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

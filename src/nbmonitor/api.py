@@ -97,7 +97,7 @@ def init(
     run.start()
     process.active = run
     if announce:
-        print(announce)  # noqa: T201 - the one line a script says: how to attach
+        print(announce)
     return run
 
 

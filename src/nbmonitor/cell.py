@@ -59,7 +59,7 @@ class CellThread:
 
     def start(self) -> None:
         """Start the thread, and say under the cell how to stop it."""
-        print(NOTE)  # noqa: T201 - printed by the cell itself
+        print(NOTE)
         context = contextvars.copy_context()
         self._thread = threading.Thread(
             target=context.run, args=(self._run,), name="nbmonitor-cell", daemon=True
@@ -78,13 +78,13 @@ class CellThread:
                 if shown:
                     value = eval(code, self._ip.user_ns)  # noqa: S307 - the user's own cell
                     if value is not None:
-                        print(repr(value))  # noqa: T201 - the user's own output, in the cell's context
+                        print(repr(value))
                 else:
                     exec(code, self._ip.user_ns)  # noqa: S102 - the user's own cell
         except BaseException as caught:  # SystemExit too: it must end the thread, not the kernel
             error = caught
             text = self._ip.InteractiveTB.text(type(caught), caught, caught.__traceback__)
-            print(text, file=sys.stderr)  # noqa: T201 - as above
+            print(text, file=sys.stderr)
         finally:
             run = self._active()
             if run is not None:

@@ -36,7 +36,9 @@ def _runs() -> int:
 
     servers = discovery.servers()
     if not servers:
-        print("No nbmonitor server runs on this machine. A trainer starts one with nbmonitor.init('name').")
+        print(
+            "No nbmonitor server runs on this machine. A trainer starts one with nbmonitor.init('name')."
+        )
     for server in servers:
         print(f"{server.address}  pid {server.pid}  up {time.time() - server.started:.0f} s")
         try:

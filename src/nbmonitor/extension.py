@@ -85,7 +85,7 @@ class Extension:
         configurables.append(self.options)
         self.ip.events.register("pre_run_cell", self._before_cell)
         self.ip.events.register("post_run_cell", self._after_cell)
-        print(  # noqa: T201 - the one line of %load_ext
+        print(
             f"nbmonitor: serving this kernel on {server.address} · token in {process.token_file} · "
             f"from elsewhere: %nbmonitor attach {server.address}"
         )
@@ -178,7 +178,7 @@ class NBMonitorMagics(Magics):
             else:
                 _dispatch(extension, shlex.split(line))
         except NbMonitorError as error:
-            print(f"nbmonitor: {error}")  # noqa: T201 - the answer to what was typed
+            print(f"nbmonitor: {error}")
 
 
 def _dispatch(extension: Extension, words: list[str]) -> None:
@@ -195,13 +195,13 @@ def _dispatch(extension: Extension, words: list[str]) -> None:
         case ["runs"]:
             runs = api.runs()
             lines = [f"{r.state:<13} step {r.step:>9,}  {r.name}  ({r.run_id})" for r in runs]
-            print("\n".join(lines) or "No run yet: nbmonitor.init('name') begins one.")  # noqa: T201
+            print("\n".join(lines) or "No run yet: nbmonitor.init('name') begins one.")
         case ["status"]:
-            print(_status(extension))  # noqa: T201
+            print(_status(extension))
         case ["stop"]:
             _stop()
         case _:
-            print(HELP)  # noqa: T201
+            print(HELP)
 
 
 def _status(extension: Extension) -> str:

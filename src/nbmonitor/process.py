@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,11 @@ class Process:
             )  # nothing, for one that has ended: at exit, runs end themselves first
         for publisher in publishers:
             publisher.close(timeout=5.0)
+            if publisher.problem:
+                print(
+                    f"nbmonitor: not everything was handed over: {publisher.problem}",
+                    file=sys.stderr,
+                )
         if server is not None:
             from nbmonitor.rpc import discovery
 
