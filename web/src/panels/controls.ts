@@ -19,9 +19,17 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
 
   const latest = (control: string): Asked | undefined =>
     [...state.asked.values()].filter((asked) => asked.control === control).at(-1);
+  const pending = (asked: Asked | undefined): boolean => {
+    if (asked === undefined || asked.done) return false;
+    // The run's own state is as good a receipt, and may come a frame earlier than the line in the event list.
+    const now = state.run?.state;
+    if (asked.kind === "pause") return now !== "paused";
+    if (asked.kind === "resume") return now === "paused";
+    return true;
+  };
   const waits = (control: string): boolean => {
     const asked = latest(control);
-    return asked !== undefined && !asked.done && Date.now() - asked.at < PATIENCE;
+    return asked !== undefined && pending(asked) && Date.now() - asked.at < PATIENCE;
   };
   const act = (kind: CommandKind, params: Record<string, unknown>, control: string): void => {
     if (steerable && !waits(control)) send.command(kind, params, control);
@@ -32,7 +40,7 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
     const asked = latest(control);
     const age = asked ? Date.now() - asked.at : 0;
     let words = "";
-    if (asked && !asked.done) words = age > 2000 ? `asked ${Math.round(age / 1000)} s ago…` : age > 200 ? "asked…" : "";
+    if (pending(asked)) words = age > 2000 ? `asked ${Math.round(age / 1000)} s ago…` : age > 200 ? "asked…" : "";
     else if (asked && !asked.ok && age < REFUSAL_SHOWN) words = asked.words;
     setText(node, words);
     setAttr(node, "data-tone", asked?.done ? "bad" : "quiet");
