@@ -109,6 +109,11 @@ def test_scalars_become_a_curve_and_an_epochs_values_its_own_series(broker, run)
     assert kinds == {"loss": "step", "average_loss": "epoch"}
 
 
+def test_an_empty_column_opens_no_series(broker, run):
+    say(broker, run.id, loss([], []))
+    assert list(broker.series(run.id)) == []
+
+
 def test_machine_figures_become_series(broker, run):
     gpu = Device(0, "GPU", percent=91.0, memory_mb=11_000.0, memory_total_mb=24_000.0)
     resources = Resources(63.0, 1900.0, 24_000.0, (gpu,))

@@ -54,6 +54,8 @@ class MemoryStore:
             history = self._of(event.run_id)
             if isinstance(payload, Scalars):
                 for column in payload.columns:
+                    if len(column.steps) == 0:
+                        continue
                     key = (column.name, column.kind)
                     series = history.series.get(key)
                     if series is None:
