@@ -30,7 +30,7 @@ export function figure(value: number): string {
 /** As few digits as tell the value: for settings that a person types ("0.0008", not "0.0008000"). */
 export function plain(value: number): string {
   if (!Number.isFinite(value)) return nonFinite(value);
-  const short = Number(value.toPrecision(6));
+  const short = Number(value.toPrecision(4));
   const size = Math.abs(short);
   if (short !== 0 && (size < 1e-4 || size >= 1e7)) return short.toExponential().replace("e+", "e");
   return String(short);

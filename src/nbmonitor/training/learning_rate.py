@@ -113,7 +113,7 @@ class LearningRate:
         note = {"pin": " (pinned)", "release": ""}.get(mode, "")
         if mode in ("set", "scale") and self.scheduled:
             note = f" (schedule × {self._factor:.4g})"
-        return {NAME: f"{before[0]:.6g}"}, {NAME: f"{after[0]:.6g}{note}"}
+        return {NAME: f"{before[0]:.4g}"}, {NAME: f"{after[0]:.4g}{note}"}
 
     def _set(self, value: float, before: tuple[float, ...]) -> None:
         if self.scheduled:

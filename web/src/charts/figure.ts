@@ -192,7 +192,10 @@ export function buildFigure(input: FigureInput): Figure {
     data.push(...traces(input, curve, found.points, fraction));
   }
   const setting = isSetting(chart.name);
-  if (setting && input.end !== null) hi = Math.max(hi, input.end - shift);
+  // Few points: an axis of their own would tell nothing, the run's does.
+  const sparse = chart.curves.every((curve) => curve.kind === "epoch");
+  if (sparse && Number.isFinite(lo)) lo = Math.min(lo, 0);
+  if ((sparse || setting) && input.end !== null) hi = Math.max(hi, input.end - shift);
   if (zoom) [lo, hi] = [zoom[0] - shift, zoom[1] - shift];
   else if (!(lo < hi)) {
     const only = Number.isFinite(lo) ? lo : 0;
