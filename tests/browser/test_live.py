@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import pytest
@@ -10,9 +11,9 @@ from training import PANEL, SETUP, train
 ROOT = ".nbm"
 
 
-@pytest.fixture
-def training(lab):
-    """A tab whose foreground cell trains for as long as nobody stops it; read `text(2)` for the trainer's last word."""
+@contextlib.contextmanager
+def trained(lab):
+    """A tab whose foreground cell trains for as long as nobody stops it."""
     with lab.open([SETUP, PANEL, train()]) as tab:
         tab.run_cell(0)
         tab.run_cell(1)
@@ -21,6 +22,28 @@ def training(lab):
         tab.wait_data(ROOT, "state", "running")
         yield tab
         tab.kernel("interrupt")
+
+
+@pytest.fixture(scope="module")
+def shared(lab):
+    with trained(lab) as tab:
+        yield tab
+
+
+@pytest.fixture
+def training(shared):
+    """One training for the tests that leave it as they found it."""
+    if shared.data(ROOT)["state"] == "paused":
+        press(shared, "resume")
+        shared.wait_data(ROOT, "state", "running")
+    return shared
+
+
+@pytest.fixture
+def own(lab):
+    """A training of the test's own, which may end it; `text(2)` has the trainer's last word."""
+    with trained(lab) as tab:
+        yield tab
 
 
 def press(tab, action):
@@ -76,17 +99,17 @@ def test_pause_holds_the_trainer_and_resume_lets_it_go_on(training):
     assert training.data(ROOT)["road"] == "control"
 
 
-def test_stop_asks_once_more_and_ends_the_loop_without_an_exception(training):
-    training.wait_number(ROOT, "step", 5)
-    press(training, "stop")
-    press(training, "stop-no")
-    here = step(training)
-    training.wait_number(ROOT, "step", here + 5)  # taken back: it goes on
-    said = stop(training)
+def test_stop_asks_once_more_and_ends_the_loop_without_an_exception(own):
+    own.wait_number(ROOT, "step", 5)
+    press(own, "stop")
+    press(own, "stop-no")
+    here = step(own)
+    own.wait_number(ROOT, "step", here + 5)  # taken back: it goes on
+    said = stop(own)
     assert said[1] == "stopped"
-    training.wait_data(ROOT, "state", "stopped")
-    assert not [o for o in training.outputs(2) if o["output_type"] == "error"]
-    assert step(training) in (int(said[2]), int(said[2]) - 1)
+    own.wait_data(ROOT, "state", "stopped")
+    assert not [o for o in own.outputs(2) if o["output_type"] == "error"]
+    assert step(own) in (int(said[2]), int(said[2]) - 1)
 
 
 def test_the_learning_rate_is_set_scaled_and_its_receipt_tells_before_and_after(training):
@@ -101,7 +124,6 @@ def test_the_learning_rate_is_set_scaled_and_its_receipt_tells_before_and_after(
     field.fill("-1")
     field.press("Enter")
     receipt(training, "learning rate.*refused", mark="no")
-    stop(training)
     assert training.page.locator(f"{ROOT} .nbm-chart[data-chart=lr]").count() == 1
 
 
@@ -132,54 +154,54 @@ def test_two_views_show_one_run(lab):
         tab.kernel("interrupt")
 
 
-def test_a_reload_in_the_middle_of_the_cell_ends_in_a_true_picture(training):
-    training.wait_number(ROOT, "step", 10)
-    training.save()
-    training.reload(idle=False)
-    training.scroll_to(1)
-    training.wait_data(ROOT, "state", "running", timeout=30)
-    seen = step(training)
-    training.wait_number(ROOT, "step", seen + 5)
+def test_a_reload_in_the_middle_of_the_cell_ends_in_a_true_picture(own):
+    own.wait_number(ROOT, "step", 10)
+    own.save()
+    own.reload(idle=False)
+    own.scroll_to(1)
+    own.wait_data(ROOT, "state", "running", timeout=30)
+    seen = step(own)
+    own.wait_number(ROOT, "step", seen + 5)
     chart = f"{ROOT} .nbm-chart[data-chart=loss]"
-    training.wait_number(chart, "points", min(seen, 10))
-    press(training, "pause")
-    training.wait_data(ROOT, "state", "paused")
+    own.wait_number(chart, "points", min(seen, 10))
+    press(own, "pause")
+    own.wait_data(ROOT, "state", "paused")
 
 
-def test_a_second_tab_in_the_middle_of_the_cell_shows_and_steers_the_same_run(training):
-    training.wait_number(ROOT, "step", 10)
-    training.save()
-    with training.second(idle=False) as other:
+def test_a_second_tab_in_the_middle_of_the_cell_shows_and_steers_the_same_run(own):
+    own.wait_number(ROOT, "step", 10)
+    own.save()
+    with own.second(idle=False) as other:
         other.scroll_to(1)
         other.wait_data(ROOT, "state", "running", timeout=30)
         press(other, "pause")
         other.wait_data(ROOT, "state", "paused")
-        training.wait_data(ROOT, "state", "paused")
-        press(training, "resume")
+        own.wait_data(ROOT, "state", "paused")
+        press(own, "resume")
         other.wait_data(ROOT, "state", "running")
 
 
-def test_a_kernel_restart_is_told_in_words_and_leaves_the_snapshot(training):
-    training.wait_number(ROOT, "step", 10)
-    press(training, "pause")
-    training.wait_data(ROOT, "state", "paused")
-    training.kernel("restart")
-    training.page.get_by_text(
-        re.compile(r"kernel gone at \d\d:\d\d", re.IGNORECASE)
-    ).first.wait_for(timeout=30_000)
-    assert training.page.locator(".nbm-snapshot").first.is_visible()
-    training.wait_idle()
-    training.save()
-    training.reload()
-    training.scroll_to(1)
-    training.page.locator(".nbm-snapshot").first.wait_for(state="visible")
+def test_a_kernel_restart_is_told_in_words_and_leaves_the_snapshot(own):
+    own.wait_number(ROOT, "step", 10)
+    press(own, "pause")
+    own.wait_data(ROOT, "state", "paused")
+    own.kernel("restart")
+    own.page.get_by_text(re.compile(r"kernel gone at \d\d:\d\d", re.IGNORECASE)).first.wait_for(
+        timeout=30_000
+    )
+    assert own.page.locator(".nbm-snapshot").first.is_visible()
+    own.wait_idle()
+    own.save()
+    own.reload()
+    own.scroll_to(1)
+    own.page.locator(".nbm-snapshot").first.wait_for(state="visible")
 
 
-def test_the_saved_notebook_has_a_small_picture_and_no_stream(training):
-    training.wait_number(ROOT, "painted", 5)
-    press(training, "pause")
-    training.wait_data(ROOT, "state", "paused")
-    file = training.save()
+def test_the_saved_notebook_has_a_small_picture_and_no_stream(own):
+    own.wait_number(ROOT, "painted", 5)
+    press(own, "pause")
+    own.wait_data(ROOT, "state", "paused")
+    file = own.save()
     outputs = file["cells"][1]["outputs"]
     html = "".join(outputs[0]["data"]["text/html"])
     assert "nbm-snapshot" in html
@@ -204,14 +226,18 @@ for i in range(300_000):
         tab.wait_number(chart, "points", 500)
         assert float(tab.data(chart)["points"]) <= 2000
         tab.run_cell(3, wait=False)
-        tab.scroll_to(1)
-        box = tab.page.locator(f"{chart} .nsewdrag").first.bounding_box()
+        tab.wait_data(ROOT, "state", "running")
+        tab.page.wait_for_timeout(1000)  # JupyterLab brings the running cell into view first
+        plot = tab.page.locator(f"{chart} .nsewdrag").first
+        plot.scroll_into_view_if_needed()
+        box = plot.bounding_box()
         y = box["y"] + box["height"] / 2
         tab.page.mouse.move(box["x"] + box["width"] * 0.5, y)
         tab.page.mouse.down()
         tab.page.mouse.move(box["x"] + box["width"] * 0.502 + 30, y, steps=5)
         tab.page.mouse.up()
         window = tab.wait_data(chart, "window")
+        tab.wait_data(chart, "fine", "true")
         drawn = float(tab.data(chart)["drawn"])
         tab.wait_number(chart, "drawn", drawn + 1)
         assert tab.data(chart)["window"] == window

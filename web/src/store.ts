@@ -10,8 +10,12 @@ import type {
   PerfView,
   RunRef,
   RunView,
+  State as RunState,
   TilesView,
 } from "./messages.ts";
+
+/** States in which nobody drives the run. */
+export const ENDED: ReadonlySet<RunState> = new Set(["completed", "failed", "stopped", "interrupted", "lost"]);
 
 export type Topic =
   | "runs" | "run" | "perf" | "link" | "series" | "marks" | "tiles" | "picture" | "wrong"

@@ -5,7 +5,7 @@ import { h, setAttr, setText, show } from "../dom.ts";
 import { num, plain } from "../format.ts";
 import type { CommandKind } from "../messages.ts";
 import { subscribeSlowly } from "../pace.ts";
-import type { Asked, Store } from "../store.ts";
+import { type Asked, ENDED, type Store } from "../store.ts";
 import { actionButton, icons } from "./buttons.ts";
 import { numberField } from "./field.ts";
 
@@ -118,7 +118,8 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
     if (!run) return;
     const { controls: has } = run;
     const heard = health.state !== "gone";
-    steerable = run.steerable && heard;
+    // A run that is over can be opened again by its loop, not from here.
+    steerable = run.steerable && heard && !ENDED.has(run.state);
     const paused = run.state === "paused";
 
     show(pause.node, has.pause === true);

@@ -5,7 +5,7 @@ import { h, setAttr, setText, show } from "../dom.ts";
 import { clock, count, duration, rate } from "../format.ts";
 import type { PerfView, RunView, State as RunState } from "../messages.ts";
 import { subscribeSlowly } from "../pace.ts";
-import type { Store } from "../store.ts";
+import { ENDED, type Store } from "../store.ts";
 
 export const WORDS: Record<RunState, string> = {
   initializing: "Starting",
@@ -31,7 +31,6 @@ const TONE: Record<RunState, "good" | "hold" | "bad" | "quiet"> = {
   lost: "bad",
 };
 
-export const ENDED = new Set<RunState>(["completed", "failed", "stopped", "interrupted", "lost"]);
 
 /** A number as wide as the largest it can become, so that what stands beside it stays where it is. */
 function padded(value: number, limit: number | null): string {

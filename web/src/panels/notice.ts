@@ -2,8 +2,7 @@
 import { h, setAttr, setText, show } from "../dom.ts";
 import { clock, duration } from "../format.ts";
 import { subscribeSlowly } from "../pace.ts";
-import type { Store } from "../store.ts";
-import { ENDED } from "./header.ts";
+import { ENDED, type Store } from "../store.ts";
 
 type Notice = { tone: "quiet" | "hold" | "bad"; words: string; code?: string[]; big?: boolean };
 
