@@ -83,6 +83,7 @@ def test_attached_to_a_trainer_that_serves_itself(lab):
     finally:
         trainer.kill()
         trainer.wait()
+        trainer.stdout.close()
 
 
 def test_a_cell_in_a_thread_is_steered_like_any_other(lab):

@@ -36,7 +36,10 @@ def training(shared):
     if shared.data(ROOT)["state"] == "paused":
         press(shared, "resume")
         shared.wait_data(ROOT, "state", "running")
-    return shared
+    yield shared
+    if shared.data(ROOT)["state"] == "running":  # the cores are for the next test
+        press(shared, "pause")
+        shared.wait_data(ROOT, "state", "paused")
 
 
 @pytest.fixture
