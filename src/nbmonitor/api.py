@@ -113,7 +113,10 @@ def _sink(settings: Settings, info: RunInfo, *, serve: bool | None) -> tuple[Sin
     if process.in_kernel or info.rank != 0 or serve is False or process.server is not None:
         return broker, info, ""
     server = process.open_server(settings)
-    line = f"nbmonitor: serving {info.name!r} on {server.address} · in a notebook: %nbmonitor attach {server.address}"
+    line = (
+        f"nbmonitor: serving {info.name!r} on {server.address} · token in {process.token_file} · "
+        f"in a notebook: %nbmonitor attach {server.address}"
+    )
     return broker, info, line
 
 
@@ -154,17 +157,22 @@ def attach(
     if token is None:
         found = discovery.find(int(port))
         if found is None:
-            raise AttachError(
-                f"There is no token for {address}: no server of this machine listens on port {port}. "
-                f"For a trainer on another machine, forward its port and copy the token file it printed:\n"
-                f"    ssh -N -L {port}:127.0.0.1:{port} {host} &\n"
-                f"    scp {host}:TOKEN_FILE nbmonitor.token\n"
-                f"    %nbmonitor attach 127.0.0.1:{port} token_file=nbmonitor.token"
-            )
+            raise AttachError(_no_token(host, port))
         token = auth.read_token(found.token_file)
     client = Client(address, token=token)
     client.connect(timeout)
     return client
+
+
+def _no_token(host: str, port: str) -> str:
+    away = "GPU_BOX" if host in ("127.0.0.1", "localhost", "[::1]") else host
+    return (
+        f"There is no token for {host}:{port}: no server of this machine listens on port {port}. For a trainer on "
+        f"another machine, forward its port and bring the token file that it named when it started:\n"
+        f"    ssh -N -L {port}:127.0.0.1:{port} {away} &\n"
+        f"    scp {away}:TOKEN_FILE nbmonitor.token\n"
+        f"    %nbmonitor attach 127.0.0.1:{port} token_file=nbmonitor.token"
+    )
 
 
 def serve(*, host: str | None = None, port: int | None = None) -> Server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -69,9 +70,12 @@ def test_a_subprocess_of_the_kernel_reports_into_the_panel(lab):
 
 
 def test_attached_to_a_trainer_that_serves_itself(lab):
-    trainer = subprocess.Popen(
-        [sys.executable, "-u", "-c", SCRIPT], stdout=subprocess.PIPE, text=True
-    )
+    env = {
+        **os.environ,
+        "XDG_RUNTIME_DIR": str(lab.tmp / "xdg-runtime"),
+    }  # where the kernel looks for servers
+    command = [sys.executable, "-u", "-c", SCRIPT]
+    trainer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
     try:
         address = re.search(r"attach (\S+)", trainer.stdout.readline())[1]
         with lab.open(["%load_ext nbmonitor", f"%nbmonitor attach {address}"]) as tab:
