@@ -5,7 +5,7 @@
 #
 #   make setup   the development environment (.venv)      make web     build the dashboard
 #   make check   lint, types, architecture                make proto   generate the protobuf modules again
-#   make soak    the tests that take minutes              make bench   the benchmarks
+#   make bench   the benchmarks                           make pictures  those of the README
 #   make dist    wheel and sdist                          make clean   back to a bare checkout
 #
 # PYTHON chooses the interpreter: `make test PYTHON=python3.13`. LAB adds options: `make demo LAB=--port=9999`.
@@ -20,7 +20,7 @@ HAS_NODE := command -v npm >/dev/null && node -e 'process.exit(Number(parseInt(p
 # The environment's Node, where it had to be installed, and its tools come first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test setup check web web-test pytest browser binder-check proto soak bench dist clean
+.PHONY: demo test setup check web web-test pytest browser binder-check proto bench pictures dist clean
 .DEFAULT_GOAL := setup
 
 # -- environments -----------------------------------------------------------------------------------------------
@@ -33,6 +33,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml constraints.txt hatch_build.py | $(BIN)/python
+	@echo "Installing nbmonitor, JupyterLab and PyTorch (about 1.5 GB) into $(VENV): a few minutes, once."
 	$(INSTALL) --editable ".[demo]"
 	@touch $@
 
@@ -100,8 +101,9 @@ binder-check: setup
 proto:
 	PYTHON=$(PYTHON) sh scripts/generate_protos.sh
 
-soak: web browser
-	$(BIN)/python -m pytest -m soak
+# The pictures of the README, taken of the quickstart while it trains.
+pictures: web browser
+	$(BIN)/python docs/make_pictures.py
 
 bench: web browser
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

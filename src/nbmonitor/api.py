@@ -183,9 +183,8 @@ def serve(*, host: str | None = None, port: int | None = None) -> Server:
     ServerError
         When the port is taken or the interface is not a loopback one.
     """
-    return process.open_server(
-        _settings.load({"host": host, "port": port}, config=_config_of_kernel())
-    )
+    settings = _settings.load({"host": host, "port": port}, config=_config_of_kernel())
+    return process.open_server(settings, strict=True)
 
 
 def runs() -> Sequence[RunInfo]:

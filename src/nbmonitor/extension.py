@@ -205,16 +205,21 @@ def _dispatch(extension: Extension, words: list[str]) -> None:
 
 
 def _status(extension: Extension) -> str:
-    server = process.server
-    active = process.active
+    server, active, roads = process.server, process.active, kernel.liveness(extension.ip)
+    attached = [k for k in extension.dashboards if k]
+    alive = "open" if roads.get("control") else "not open (no ipykernel here)"
+    asked = f"{roads.get('requests', 0)} requests so far"
+    if roads.get("last") is not None:
+        asked += f", the last {roads['last']:.0f} s ago"
+    reload = "answered" if roads.get("takeover") else "answered when the cell ends"
     lines = [
-        f"server      {server.address if server else 'not running'}",
-        f"token file  {process.token_file}",
-        f"active run  {active.name if active else 'none'}"
-        + (f" ({active.state})" if active else ""),
-        f"dashboards  {len(extension.dashboards)}"
-        + "".join(f", attached to {k}" for k in extension.dashboards if k),
-        *(f"{name:<11} {value}" for name, value in kernel.liveness(extension.ip).items()),
+        f"server           {server.address if server else 'not running'}",
+        f"token file       {process.token_file}",
+        f"active run       {f'{active.name} ({active.state})' if active else 'none'}",
+        f"panels           {len(extension.dashboards)}"
+        + "".join(f", attached to {k}" for k in attached),
+        f"control channel  {alive}; {asked}",
+        f"reload mid-cell  {reload}",
     ]
     return "\n".join(lines)
 

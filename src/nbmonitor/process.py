@@ -6,9 +6,11 @@ import atexit
 import os
 import sys
 import threading
+import warnings
 from typing import TYPE_CHECKING
 
 from nbmonitor.broker import Broker
+from nbmonitor.errors import ServerError
 from nbmonitor.store import open_store
 
 if TYPE_CHECKING:
@@ -43,19 +45,33 @@ class Process:
                 self.broker = Broker(open_store(settings.store))
             return self.broker
 
-    def open_server(self, settings: Settings) -> Server:
-        """Return this process's server, started when first asked for, with its discovery file."""
+    def open_server(self, settings: Settings, *, strict: bool = False) -> Server:
+        """Return this process's server, started when first asked for, with its discovery file.
+
+        A port that is taken is warned of, and a free one is used instead: a monitor does not end a training. With
+        ``strict`` it raises :class:`~nbmonitor.errors.ServerError`.
+        """
         from nbmonitor.rpc import auth, discovery
-        from nbmonitor.rpc.server import Server
 
         with self._lock:
             if self.server is None:
-                server = Server(self.open_broker(settings), host=settings.host, port=settings.port)
-                server.start()
+                server = self._start(settings, strict=strict)
                 self.token_file = auth.write_token(server.token)
                 self._announced = discovery.write(server.address, self.token_file)
                 self.server = server
             return self.server
+
+    def _start(self, settings: Settings, *, strict: bool) -> Server:
+        from nbmonitor.rpc.server import Server
+
+        broker = self.open_broker(settings)
+        try:
+            return Server(broker, host=settings.host, port=settings.port).start()
+        except ServerError as error:
+            if strict or settings.port == 0:
+                raise
+            warnings.warn(f"{error} A free port is used instead.", stacklevel=5)
+            return Server(broker, host=settings.host).start()
 
     def publisher(self, address: str, token: str | None) -> Publisher:
         """Return a started road to a server elsewhere, closed with this process."""

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from argparse import Namespace
@@ -143,3 +144,23 @@ def test_a_script_that_raises_ends_failed():
     )
     out = script(code)
     assert "('failed', 'ValueError: boom')" in out.stdout, out.stdout + out.stderr
+
+
+def test_a_port_in_use_is_warned_of_and_costs_no_training():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code = "import nbmonitor\nrun = nbmonitor.init('x')\nrun.log(loss=1.0)\nrun.finish()\nprint(run.state)"
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("NBMONITOR_")}
+        out = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            env={**clean, "NBMONITOR_PORT": str(port)},
+        )
+        assert f"Port {port} of 127.0.0.1 is in use" in out.stderr
+        assert "A free port is used instead" in out.stderr
+        assert out.stdout.splitlines()[-1] == "completed"
+        refused = script(f"import nbmonitor\nnbmonitor.serve(port={port})")
+        assert "ServerError" in refused.stderr
