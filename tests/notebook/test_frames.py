@@ -291,6 +291,47 @@ def test_the_words_are_those_of_the_picture():
     ]
 
 
+def test_receipts_in_plain_words_and_whole():
+    chronicle = Chronicle()
+    applied = CommandState.APPLIED
+    note = (
+        "64 from the next epoch; len(loader) and step-count schedules keep counting with 32 a batch"
+    )
+    size = record(
+        "c-1",
+        CommandKind.SET_BATCH_SIZE,
+        applied,
+        at=1,
+        step=70,
+        before={"batch size": "32"},
+        after={"batch size": note},
+    )
+    stop = record(
+        "c-2",
+        CommandKind.STOP,
+        applied,
+        at=2,
+        step=70,
+        before={"state": "running"},
+        after={"state": "stopping"},
+    )
+    lines = [chronicle.take(happened(size, 1, 70, 1)), chronicle.take(happened(stop, 2, 70, 2))]
+    assert [line["text"] for line in lines] == ["Batch size", "Stopping"]
+    assert (lines[0]["before"], lines[0]["after"]) == ("32", note)
+    assert lines[1]["tail"] == "at step 70"
+    assert "after" not in lines[1]
+    assert [m["label"] for m in chronicle.marks.values()] == ["batch size 32 → 64", "stop"]
+
+
+def test_a_test_set_is_not_called_validation():
+    line = Chronicle().take(
+        happened(
+            Epoch(1, {"loss": 1.0, "test_accuracy": 0.5, "eval/f1": 0.5, "val_loss": 2.0}), 1, 9, 1
+        )
+    )
+    assert line["text"] == "Epoch 1: loss 1, test accuracy 50.0 %, eval f1 0.5, validation loss 2"
+
+
 def test_a_story_told_twice_is_the_same_story():
     chronicle = story()
     before = json.dumps([list(chronicle.lines.values()), list(chronicle.marks.values())])

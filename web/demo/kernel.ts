@@ -87,6 +87,15 @@ export function createKernel(options: Options) {
     if (options.metrics > 0) add("val_loss", "loss", "val", "epoch", (k) => lossAt(k) * 1.2 + 0.02);
     if (options.metrics > 1) add("accuracy", "accuracy", "train", "step", accAt);
     if (options.metrics > 1) add("val_accuracy", "accuracy", "val", "epoch", (k) => accAt(k) - 0.01);
+    if (options.state === "labels") {
+      add("train_loss", "loss", "train", "step", (k) => lossAt(k) * 1.4);
+      add("test_loss", "loss", "val", "epoch", (k) => lossAt(k) * 1.6);
+      add("acc", "acc", "train", "step", (k) => accAt(k) * 100);
+      add("tiny", "tiny", "train", "step", () => 1e-5);
+      add("huge", "huge", "train", "step", () => 1e8);
+      add("test_f1", "f1", "val", "epoch", (k) => accAt(k));
+      marks.splice(0, marks.length, { id: "m2", step: 1100, time: started + 75, epoch: 2.4, label: "batch size 32 → 64", kind: "command" });
+    }
     if (options.metrics > 2) add("lr", "lr", "train", "step", (k) => (k > 1450 ? 0.0008 : 0.008));
     const groups = ["loss", "grad_norm", "layer1", "optim"];
     for (let k = 3; k < options.metrics; k += 1) {
@@ -115,7 +124,9 @@ export function createKernel(options: Options) {
         progress: Math.min(1, step / 4500), eta: state === "running" ? (4500 - step) / 15 : null, fps: state === "paused" ? 0 : 58.9 + noise(step), fpsAverage: 57.2,
         samplesPerSecond: state === "paused" ? 0 : 942, stepMs: 16.9, overhead: 0.004, silent: options.state === "silent" ? 34 : null,
       },
-      link: options.state === "linkdown"
+      link: options.state === "stale"
+        ? { state: "stale", kind: "process", address: "", rttMs: null, lastEventAge: 12, reconnects: 0, dropped: 0, message: "no sign of life from the trainer for 12 s" }
+        : options.state === "linkdown"
         ? { state: "disconnected", kind: "remote", address: "gpu-box:50051", rttMs: null, lastEventAge: 42, reconnects: 3, dropped: 12, message: "" }
         : { state: "connected", kind: "kernel", address: "", rttMs: null, lastEventAge: 0, reconnects: 0, dropped: 0, message: "" },
     };
@@ -133,6 +144,7 @@ export function createKernel(options: Options) {
       confidence: truth.map((_, k) => (options.hostile && k === 4 ? null : wrong.has(k) ? 0.61 : 0.91 + ((k * 37) % 9) / 100)),
       truth: truth.map((t, k) => (options.hostile && k === 5 ? null : t)),
     };
+    if (options.state === "nan") Object.assign(view, { predicted: truth.map(() => null), confidence: truth.map(() => null), right: 0, counted: 0 });
     if (options.state === "images") {
       delete view.mosaic;
       Object.assign(view, { count: 3, images: [buffers.length, null, buffers.length], labels: ["cat", null, "<dog>"], right: null, counted: null });
@@ -160,6 +172,7 @@ export function createKernel(options: Options) {
 
   function receive(request: Request): Reply {
     const { op } = request;
+    if (options.state === "mute") return { id: request.id, ok: false, reason: "not here" };
     if (op === "hello") { axis = request.axis as typeof axis; cap = Number(request.fps); void key(); }
     if (op === "axis") { axis = request.axis as typeof axis; void key(); }
     if (op === "rate") cap = Number(request.fps);

@@ -63,6 +63,7 @@ export function createClient(model: Model): Client {
   let wantTimer: ReturnType<typeof setTimeout> | undefined;
   const zoomTimers = new Map<string, ReturnType<typeof setTimeout>>();
 
+  const begun = performance.now();
   const reduced = typeof matchMedia === "function" ? matchMedia("(prefers-reduced-motion: reduce)") : null;
   if (reduced?.matches) state.settings.fps = 2;
 
@@ -161,10 +162,10 @@ export function createClient(model: Model): Client {
       void ask("ping");
     }
     while (paints.length > 0 && now - (paints[0] ?? now) > 1000) paints.shift();
-    const silence = health.heard === 0 ? 0 : Math.floor(Date.now() / 1000 - health.heard);
+    const silence = Math.floor(health.heard === 0 ? (now - begun) / 1000 : Date.now() / 1000 - health.heard);
     const word =
       health.heard === 0 ? "waiting" : silence >= GONE ? "gone" : silence >= STALE ? "stale" : "live";
-    if (word !== health.state || (word === "stale" && silence !== health.silence)
+    if (word !== health.state || ((word === "stale" || word === "waiting") && silence !== health.silence)
       || paints.length !== health.paintedPerSecond) {
       Object.assign(health, { state: word, silence, paintedPerSecond: paints.length });
       store.touch("health");

@@ -67,6 +67,10 @@ export function listCharts(curves: Curve[]): Chart[] {
   }));
   charts.sort((a, b) => place(a.name) - place(b.name)); // stable: the rest keeps the order of arrival
   charts.forEach((chart, index) => { chart.colour = index % 8; });
+  const titles = charts.map((chart) => chart.title);
+  for (const chart of charts) { // "acc" and "accuracy" are two charts: each under its own name
+    if (titles.indexOf(chart.title) !== titles.lastIndexOf(chart.title)) chart.title = chart.name;
+  }
   return charts;
 }
 
@@ -99,12 +103,29 @@ export function groupCharts(charts: Chart[], filter: string): { open: Chart[]; g
   return { open, groups: [...groups].map(([name, list]) => ({ name: name || "other", charts: list })) };
 }
 
+/** Which data a curve is of, in the word of its own name: a test set is not called validation. */
+export function sideOf(curve: Curve): string {
+  if (curve.split !== "val") return "train";
+  const word = /^(test|eval)[/_]/i.exec(curve.name)?.[1]?.toLowerCase();
+  return word ?? "validation";
+}
+
+/** Which of the curves of its split and kind this one is: the second has another colour and dash than the first. */
+export function rankOf(curve: Curve, chart: Chart): number {
+  return chart.curves.filter((one) => one.split === curve.split && one.kind === curve.kind).indexOf(curve);
+}
+
+/** The number of a curve's colour, 0..7. */
+export function colourOf(curve: Curve, chart: Chart): number {
+  return (chart.colour + 3 * rankOf(curve, chart)) % 8;
+}
+
 /** What a curve is called beside its chart's title. */
 export function curveLabel(curve: Curve, chart: Chart): string {
-  if (chart.curves.length === 1) return curve.split === "val" ? "validation" : "";
-  const alike = chart.curves.filter((one) => one.split === curve.split && one.kind === curve.kind);
+  const side = sideOf(curve);
+  if (chart.curves.length === 1) return curve.split === "val" ? side : "";
+  const alike = chart.curves.filter((one) => one.kind === curve.kind && sideOf(one) === side);
   if (alike.length > 1) return curve.name;
-  const side = curve.split === "val" ? "validation" : "train";
-  const both = chart.curves.some((one) => one.split === curve.split && one.kind !== curve.kind);
+  const both = chart.curves.some((one) => one.kind !== curve.kind && sideOf(one) === side);
   return both && curve.kind === "epoch" ? `${side}, per epoch` : side;
 }

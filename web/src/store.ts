@@ -141,8 +141,18 @@ export function createStore(client: string, schedule: (flush: () => void) => voi
     state.batch = null;
     state.wrong = [];
     state.events = [];
+    state.asked.clear(); // what was asked of one run is not said beside the buttons of the next
     state.settings.zoom.clear();
-    touch("perf", "series", "marks", "tiles", "wrong", "events", "settings");
+    touch("perf", "series", "marks", "tiles", "wrong", "events", "commands", "settings");
+  }
+
+  /** Where a run ends, or a loop takes it up again, what was asked before is over with. */
+  function setRun(run: RunView | null): void {
+    const before = state.run;
+    state.run = run;
+    if (!before || !run || before.id !== run.id || ENDED.has(before.state) === ENDED.has(run.state)) return;
+    state.asked.clear();
+    touch("commands");
   }
 
   function forgetAll(): void {
@@ -151,8 +161,7 @@ export function createStore(client: string, schedule: (flush: () => void) => voi
     state.run = null;
     state.known = false;
     state.link = null;
-    state.asked.clear();
-    touch("runs", "run", "link", "commands");
+    touch("runs", "run", "link");
   }
 
   function takeBatch(tiles: TilesView, frame: Frame, buffers: DataView[]): void {
@@ -193,7 +202,7 @@ export function createStore(client: string, schedule: (flush: () => void) => voi
     if (!sameRun) forgetRun();
     state.known = true;
     state.runs = frame.runs ?? [];
-    state.run = frame.run ?? null;
+    setRun(frame.run ?? null);
     state.perf = frame.perf ?? null;
     state.link = frame.link ?? null;
     state.marks = frame.marks ?? [];
@@ -236,7 +245,7 @@ export function createStore(client: string, schedule: (flush: () => void) => voi
         outcome = "ask";
       }
       if (frame.runs !== undefined) { state.runs = frame.runs; touch("runs"); }
-      if (frame.run !== undefined) { state.run = frame.run; touch("run"); }
+      if (frame.run !== undefined) { setRun(frame.run); touch("run"); }
       if (frame.perf !== undefined) { state.perf = frame.perf; touch("perf"); }
       if (frame.link !== undefined) { state.link = frame.link; touch("link"); }
       if (frame.marks !== undefined) { state.marks = frame.marks; touch("marks"); }

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createBrush } from "../src/charts/brush.ts";
-import { buildFigure, cut, logTicks, pointsFor, timeTicks, type FigureInput } from "../src/charts/figure.ts";
+import { buildFigure, cut, pointsFor, type FigureInput } from "../src/charts/figure.ts";
 import { smooth } from "../src/charts/smoothing.ts";
+import { linearScale, logTicks, tickText, timeTicks } from "../src/charts/ticks.ts";
 import { createCurves, float32, float64, type Curve } from "../src/curves.ts";
-import { curveLabel, groupCharts, isFraction, listCharts, valueText } from "../src/grouping.ts";
+import { colourOf, curveLabel, groupCharts, isFraction, listCharts, valueText } from "../src/grouping.ts";
 import type { SeriesView } from "../src/messages.ts";
 import { floats, series } from "./helpers.ts";
 
@@ -66,6 +67,33 @@ test("an epoch series beside the step series says so; two of a kind go by their 
   const twice = listCharts(curvesOf(series("a_loss", { chart: "loss" }), series("b_loss", { chart: "loss" })))[0];
   assert.ok(twice);
   assert.deepEqual(twice.curves.map((curve) => curveLabel(curve, twice)), ["a_loss", "b_loss"]);
+});
+
+test("a test set is called test, alone and beside a validation set; curves of one split differ in colour and dash", () => {
+  const val = { chart: "accuracy", split: "val" } as const;
+  const labels = (...all: SeriesView[]): string[] => {
+    const chart = listCharts(curvesOf(...all))[0];
+    assert.ok(chart);
+    return chart.curves.map((curve) => curveLabel(curve, chart));
+  };
+  assert.deepEqual(labels(series("test_accuracy", val)), ["test"]);
+  assert.deepEqual(labels(series("Test/accuracy", val)), ["test"]);
+  assert.deepEqual(labels(series("eval_accuracy", val)), ["eval"]);
+  assert.deepEqual(labels(series("valid_accuracy", val)), ["validation"]);
+  assert.deepEqual(labels(series("accuracy"), series("val_accuracy", val), series("test_accuracy", val)), ["train", "validation", "test"]);
+  const curves = curvesOf(series("loss"), series("train_loss", { chart: "loss" }),
+    series("val_loss", { chart: "loss", split: "val" }), series("test_loss", { chart: "loss", split: "val" }));
+  const { data } = buildFigure(input(curves));
+  const looks = data.map(({ line }) => { const { color, dash } = line as { color: string; dash: string }; return `${color} ${dash}`; });
+  assert.equal(new Set(looks).size, 4, looks.join());
+  const chart = listCharts(curves)[0];
+  assert.ok(chart);
+  assert.equal(new Set(chart.curves.slice(0, 2).map((curve) => colourOf(curve, chart))).size, 2);
+});
+
+test("two charts whose titles would be the same go by their names", () => {
+  const charts = listCharts(curvesOf(series("loss"), series("acc"), series("accuracy")));
+  assert.deepEqual(charts.map((chart) => chart.title), ["Loss", "accuracy", "acc"]);
 });
 
 test("up to eight charts stand open; beyond, those with a prefix are folded, and a filter finds them", () => {
@@ -135,6 +163,33 @@ test("logarithmic ticks can be told apart", () => {
   assert.deepEqual((logTicks(0.08, 2.5) as { tickvals: number[] }).tickvals.filter((v) => v >= 0.08 && v <= 2.5), [0.1, 0.2, 0.5, 1, 2]);
   assert.ok((logTicks(1e-9, 1e3) as { tickvals: number[] }).tickvals.length <= 8);
   assert.deepEqual(logTicks(1, 1.5), { nticks: 4 });
+});
+
+test("an axis shows a value that never changes, however small or large, with ticks that can be told apart", () => {
+  for (const value of [1e-5, 1e8, 93.5, 0, -3, 1e-10]) {
+    const { range, ticktext } = linearScale(value, value, 4, false, false);
+    assert.ok(range[0] < value && value < range[1], `${value} in ${range}`);
+    assert.ok(range[1] - range[0] <= Math.max(2, Math.abs(value)) * 1.01, `${value} in ${range}`);
+    assert.ok(ticktext.length >= 2 && ticktext.length <= 9);
+    assert.equal(new Set(ticktext).size, ticktext.length, ticktext.join());
+  }
+  assert.deepEqual(linearScale(1e8, 1e8, 4, false, false).ticktext, ["5e7", "1.0e8", "1.5e8"]);
+  assert.equal(new Set(linearScale(100_000_000, 100_001_000, 4, false, false).ticktext).size, 5);
+  assert.deepEqual(linearScale(0, 1e-5, 4, false, true).range[0], 0);
+  assert.deepEqual(linearScale(0.5, 1, 4, true, false).ticktext, ["60%", "80%", "100%"]);
+  assert.deepEqual([tickText(0.5, 0.5), tickText(-2, 1), tickText(0.00005, 0.00005), tickText(0, 1e-5), tickText(1500, 500)],
+    ["0.5", "−2", "5e−5", "0", "1500"]);
+});
+
+test("a long tick has a margin to stand in, a marker's label its room in the plot", () => {
+  const curves = createCurves();
+  curves.take([series("loss", { x: 0, y: 1, axis: "step" })], floats([0, 100], [100_000_000, 100_001_000]), "step");
+  const { layout } = buildFigure(input(curves.all()));
+  const { ticktext } = layout.yaxis as { ticktext: string[] };
+  assert.ok((layout.margin as { l: number }).l >= 6 * Math.max(...ticktext.map((text) => text.length)));
+  const mark = { id: "m", step: 50, time: 60, epoch: 1, label: "batch size 32 → 64 from the next epoch", kind: "command" } as const;
+  const narrow = buildFigure(input(curves.all(), { width: 260, marks: [mark] })).layout.annotations as { text: string }[];
+  assert.ok((narrow[0]?.text.length ?? 99) * 6 <= 115, narrow[0]?.text);
 });
 
 test("a learning rate that was logged once is a line to the end of the run, not a point, and is never smoothed", () => {

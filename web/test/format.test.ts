@@ -18,6 +18,7 @@ test("settings are written as a person would", () => {
   assert.equal(plain(0.1 + 0.2), "0.3");
   assert.equal(plain(8e-5), "8e-5");
   assert.equal(plain(512), "512");
+  assert.deepEqual([plain(1e-10), plain(0.00031416), plain(0.0083647123)], ["1e-10", "0.0003142", "0.008365"]);
 });
 
 test("percent, confidence, rates", () => {

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createCurves } from "../src/curves.ts";
 import { machineRows, sparkline } from "../src/panels/machine.ts";
-import { noticeFor } from "../src/panels/notice.ts";
-import { className, facts } from "../src/panels/tile.ts";
+import { noticeFor, sentence } from "../src/panels/notice.ts";
+import { caption, className, facts, type Tile } from "../src/panels/tile.ts";
+import { standing } from "../src/standing.ts";
 import { floats, frame, paperStore, run, series, tiles } from "./helpers.ts";
 
 test("machine figures: totals beside what is used, one row for each GPU, nothing without data", () => {
@@ -21,7 +22,7 @@ test("machine figures: totals beside what is used, one row for each GPU, nothing
   add("temperature", 71);
   curves.take([series("loss")], [], "step");
   assert.deepEqual(machineRows(curves.all()).map((row) => [row.label, row.value]), [
-    ["CPU", "63 %"], ["Memory", "1.9 / 7.7 GB"], ["GPU 0", "91 %"], ["GPU 1", "12 %"],
+    ["CPU", "63 %"], ["Memory (this process)", "1.9 / 7.7 GB"], ["GPU 0", "91 %"], ["GPU 1", "12 %"],
     ["GPU 1 memory", "11.2 / 24 GB"], ["temperature", "71.00"],
   ]);
 });
@@ -53,6 +54,56 @@ test("words for every silence", () => {
   health.heard = 1_700_000_000;
   assert.match(noticeFor(store)?.words ?? "", /^Kernel gone at \d\d:\d\d\. /);
   assert.deepEqual(noticeFor(store)?.code, ["%nbmonitor"]);
+});
+
+test("a run that is not heard does not look live", () => {
+  const { store } = paperStore();
+  const link = { kind: "process", address: "", rttMs: null, lastEventAge: 12, reconnects: 0, dropped: 0 } as const;
+  store.apply(frame(1, { key: true, run: run() }), []);
+  store.state.health.state = "live";
+  assert.deepEqual(standing(store.state), { word: "Running", tone: "good", heard: true, reachable: true });
+  store.apply(frame(2, { link: { ...link, state: "stale", message: "" } }), []);
+  assert.deepEqual(standing(store.state), { word: "Silent", tone: "hold", heard: false, reachable: true });
+  assert.equal(noticeFor(store)?.words, "No word from the trainer for 12 s.");
+  store.apply(frame(3, { link: { ...link, state: "disconnected", message: "the connection was lost" } }), []);
+  assert.deepEqual(standing(store.state), { word: "Connection lost", tone: "bad", heard: false, reachable: false });
+  assert.equal(noticeFor(store)?.words, "The connection was lost. Last word 12 s ago.");
+  store.apply(frame(4, { run: run("r1", { state: "lost" }) }), []);
+  assert.deepEqual(standing(store.state), { word: "Lost", tone: "bad", heard: false, reachable: false });
+  assert.match(noticeFor(store)?.words ?? "", /^The run was lost.*\.$/);
+  store.apply(frame(5, { run: run("r1", { state: "completed" }) }), []);
+  assert.deepEqual(standing(store.state), { word: "Completed", tone: "good", heard: true, reachable: false });
+  assert.deepEqual(["", "why?", "a b"].map(sentence), ["", "Why?", "A b."]);
+});
+
+test("a kernel that never says a word: after a while what to do", () => {
+  const { store } = paperStore();
+  store.state.health.silence = 14;
+  assert.equal(noticeFor(store)?.code, undefined);
+  store.state.health.silence = 15;
+  assert.match(noticeFor(store)?.words ?? "", /^No word from the kernel for 15 s\..*run this in a cell:$/);
+  assert.deepEqual(noticeFor(store)?.code, ["%nbmonitor"]);
+});
+
+test("where the prediction is none the truth does not stand in its place", () => {
+  const node = (): HTMLElement => {
+    const held = new Map<string, string>();
+    return {
+      textContent: "", hidden: false, hasAttribute: (name: string) => held.has(name), getAttribute: (name: string) => held.get(name) ?? null,
+      setAttribute: (name: string, value: string) => held.set(name, value), removeAttribute: (name: string) => held.delete(name),
+    } as unknown as HTMLElement;
+  };
+  const made = { name: node(), truth: node(), sure: node(), when: node() } as Tile;
+  const words = (): string[] => [made.name, made.truth, made.sure].map((one) => one.textContent ?? "");
+  const none = { ...tiles(1, [null], [1]), confidence: [null] };
+  caption(made, { ...none, right: 0, counted: 0 }, 0, ["dog", "cat"], false);
+  assert.deepEqual(words(), ["?", "is cat", ""]);
+  assert.ok(made.name.hasAttribute("data-none"));
+  caption(made, none, 0, ["dog", "cat"], false); // no predictions were given at all
+  assert.deepEqual(words(), ["", "is cat", ""]);
+  caption(made, { ...tiles(2, [0], [1]), right: 0, counted: 1 }, 0, ["dog", "cat"], false);
+  assert.deepEqual(words(), ["✕ dog", "is cat", "· 50%"]);
+  assert.ok(!made.name.hasAttribute("data-none"));
 });
 
 test("a class without a name is its number, a confidence that is none a question mark", () => {

@@ -106,3 +106,19 @@ test("a receipt grows in place and only its end answers the button", () => {
   assert.deepEqual(store.state.asked.get("c1")?.words, "refused: it is over");
   assert.equal(store.state.events.length, 1);
 });
+
+test("what was asked is forgotten when the run ends, and when another is shown", () => {
+  const { store } = paperStore();
+  const ask = (): void => void store.state.asked.set("a", {
+    id: "a", kind: "pause", control: "pause", mode: "", at: 0, done: true, ok: false, words: "refused: the run is over",
+  });
+  store.apply(frame(1, { key: true, run: run("r1") }), []);
+  ask();
+  store.apply(frame(2, { run: run("r1", { state: "paused" }) }), []);
+  assert.equal(store.state.asked.size, 1);
+  store.apply(frame(3, { run: run("r1", { state: "completed" }) }), []);
+  assert.equal(store.state.asked.size, 0);
+  ask();
+  store.apply(frame(4, { key: true, run: run("r2") }), []);
+  assert.equal(store.state.asked.size, 0);
+});

@@ -161,7 +161,7 @@ def link_view(
         elif state is LinkState.DISCONNECTED:
             message = "the trainer's connection was lost"
     if trouble:
-        state, message = LinkState.DISCONNECTED, text(trouble)
+        state, message = LinkState.DISCONNECTED, text(trouble, 1000)
     return {
         "state": state.value,
         "kind": kind,

@@ -32,7 +32,7 @@ _WHAT = {
     CommandKind.SET_LEARNING_RATE: "Learning rate",
     CommandKind.SET_BATCH_SIZE: "Batch size",
 }
-_DONE = {CommandKind.PAUSE: "Paused", CommandKind.RESUME: "Resumed", CommandKind.STOP: "Stop taken"}
+_DONE = {CommandKind.PAUSE: "Paused", CommandKind.RESUME: "Resumed", CommandKind.STOP: "Stopping"}
 _WAIT = {
     CommandState.QUEUED: "asked",
     CommandState.SENT: "asked, on its way to the trainer",
@@ -113,7 +113,7 @@ class Chronicle:
             line |= {"mark": "wait", "text": f"{what}{asked}", "tail": _WAIT[state]}
         else:
             word = "refused" if state is CommandState.REJECTED else state.value
-            why = text(record.error) or "no reason was given"
+            why = text(record.error, 1000) or "no reason was given"
             sign = "warn" if state is CommandState.UNCONFIRMED else "no"
             line |= {"mark": sign, "text": f"{what}{asked}", "tail": f"{word}: {why}"}
         return self._keep(line)
@@ -134,13 +134,16 @@ class Chronicle:
             if since[1] in self.marks:
                 self.marks[since[1]]["label"] = f"paused {pause}"
             return {"text": _DONE[kind], "tail": f"after {pause} {at(step)}"}
-        before, after = _values(record.before), _values(record.after)
         line: dict[str, Any] = {"text": _DONE.get(kind, what), "tail": at(step)}
+        if kind is CommandKind.STOP:  # from state to state: the words say it
+            before = after = ""
+        else:
+            before, after = _values(record.before), _values(record.after)
+        label = what.lower()
         if after:
             line |= {"before": before, "after": after} if before else {"after": after}
-            label = f"{what.lower()} {before} → {after}" if before else f"{what.lower()} {after}"
-        else:
-            label = what.lower()
+            value = _brief(after)
+            label += f" {_brief(before)} → {value}" if before else f" {value}"
         if record.error:  # applied, with something to know: "counted on by the schedule as 32"
             line["tail"] += f" ({text(record.error)})"
         self._mark(key, step, when, label, "command")
@@ -189,7 +192,12 @@ class Chronicle:
 
 
 def _values(by_name: Any) -> str:
-    return ", ".join(text(v, 60) for v in by_name.values())
+    return ", ".join(text(v, 300) for v in by_name.values())
+
+
+def _brief(value: str) -> str:
+    """The value alone, for a marker: ``64`` of ``64 from the next epoch; ...``."""
+    return value.split(";", maxsplit=1)[0].split(" from ", maxsplit=1)[0]
 
 
 def _asked(params: Any) -> str:
@@ -204,11 +212,17 @@ def _asked(params: Any) -> str:
     return {"scale": f" \u00d7 {words}", "pin": f" {words} (pinned)"}.get(mode, f" {words}")
 
 
+def _set(name: str) -> str:
+    """The data that a validation series is of, in the word of its own name."""
+    low = name.lower()
+    return next((word for word in ("test", "eval") if low.startswith(word)), "validation")
+
+
 def _epoch(epoch: Epoch) -> str:
     shown = []
     for name, value in list(epoch.values.items())[:VALUES]:
         chart, split = classify(text(name, 60))
-        whose = "validation " if split == "val" else ""
+        whose = f"{_set(name)} " if split == "val" else ""
         shown.append(f"{whose}{chart} {figure(chart, float(value))}")
     more = len(epoch.values) - len(shown)
     if more > 0:

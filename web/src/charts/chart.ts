@@ -1,7 +1,7 @@
 // One chart: its heading with the last values, its plot, its zoom by drag and by keyboard.
 import type { Send } from "../client.ts";
 import { h, setAttr, setText, show } from "../dom.ts";
-import { curveLabel, valueText, type Chart } from "../grouping.ts";
+import { colourOf, curveLabel, rankOf, valueText, type Chart } from "../grouping.ts";
 import type { Axis } from "../messages.ts";
 import type { Store } from "../store.ts";
 import { readColours } from "../theme.ts";
@@ -84,19 +84,23 @@ export function createChart(name: string, store: Store, send: Send, seen: () => 
 
   function showKeys(): void {
     if (!chart) return;
-    const { name: of, curves } = chart;
+    const whole = chart;
+    const { name: of, curves } = whole;
     const parts = chart.curves.filter((curve) => curve.total > 0).map((curve) => {
-      const label = curveLabel(curve, chart as Chart);
+      const label = curveLabel(curve, whole);
       const finite = Number.isFinite(curve.last);
       const value = valueText(of, curves, curve.last);
-      return { label, value, finite, dash: curve.split === "val", dots: curve.kind === "epoch" };
+      const [dash, dots] = [curve.split === "val", curve.kind === "epoch"];
+      return { label, value, finite, dash, dots, colour: colourOf(curve, whole), rank: rankOf(curve, whole) };
     });
     const text = parts.map((part) => Object.values(part).join()).join("|") + chart.colour;
     if (keys.dataset.text === text) return;
     keys.dataset.text = text;
-    node.style.setProperty("--c", `var(--nbm-s${chart.colour + 1})`);
     keys.replaceChildren(...parts.map((part) =>
-      h("span", { class: "nbm-key", "data-dash": String(part.dash), "data-dots": String(part.dots) }, h("i"),
+      h("span", {
+        class: "nbm-key", "data-dash": String(part.dash), "data-dots": String(part.dots), "data-rank": part.rank,
+        style: `--c: var(--nbm-s${part.colour + 1})`,
+      }, h("i"),
         part.label === "" ? null : `${part.label} `, h("b", { class: part.finite ? "" : "nbm-bad" }, part.value))));
   }
 

@@ -1,11 +1,12 @@
 // From curves to what Plotly is told: traces and layout. Pure, so that it can be tested without a page.
 import type { Curve, Points } from "../curves.ts";
 import { clean, shorten } from "../format.ts";
-import { curveLabel, isFraction, isSetting, type Chart } from "../grouping.ts";
+import { colourOf, curveLabel, isFraction, isSetting, rankOf, type Chart } from "../grouping.ts";
 import type { Axis, MarkView } from "../messages.ts";
 import type { Colours } from "../theme.ts";
 import type { Layout, Trace } from "./plotly.ts";
 import { smooth } from "./smoothing.ts";
+import { linearScale, logTicks, timeTicks } from "./ticks.ts";
 
 export type FigureInput = {
   chart: Chart;
@@ -24,9 +25,11 @@ export type FigureInput = {
 
 export type Figure = { data: Trace[]; layout: Layout; points: number; windowed: boolean };
 
-const LEFT = 48;
+const LEFT = 48; // more where the texts of the ticks need more
 const RIGHT = 10;
 const MARKS_DRAWN = 40;
+const CHARACTER = 6.2; // px of a label, at most
+const DASHES = { train: ["solid", "9px,2px", "6px,2px,2px,2px"], val: ["5px,4px", "2px,3px", "9px,3px,2px,3px"] };
 const FEW = 24; // a line this short is shown as it is
 
 /** Plotly reads a little HTML in names and notes: what a run calls its things is text. */
@@ -61,36 +64,6 @@ export function cut(points: Points, lo: number, hi: number): Points {
   return { x: x.subarray(Math.max(0, from - 1), to + 1), y: y.subarray(Math.max(0, from - 1), to + 1) };
 }
 
-const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
-
-/** Ticks of elapsed time: "0:30", "1:05:00". */
-export function timeTicks(lo: number, hi: number, most: number): { tickvals: number[]; ticktext: string[] } {
-  const span = Math.max(1, hi - lo);
-  const step = STEPS.find((one) => span / one <= most) ?? Math.ceil(span / most / 86400) * 86400;
-  const tickvals: number[] = [];
-  for (let at = Math.ceil(lo / step) * step; at <= hi; at += step) tickvals.push(at);
-  const two = (value: number): string => String(value).padStart(2, "0");
-  const ticktext = tickvals.map((at) => {
-    const hours = Math.floor(at / 3600);
-    const minutes = Math.floor((at % 3600) / 60);
-    return hours > 0 ? `${hours}:${two(minutes)}:${two(at % 60)}` : `${minutes}:${two(at % 60)}`;
-  });
-  return { tickvals, ticktext };
-}
-
-/** Ticks of a logarithmic axis at 1, 2, 5; at 1 and 3; or at whole decades: as many as can be read. */
-export function logTicks(lo: number, hi: number): object {
-  const decades = Math.log10(hi / lo);
-  if (!(decades >= 0.5) || !Number.isFinite(decades)) return { nticks: 4 };
-  const digits = decades <= 1.6 ? [1, 2, 5] : decades <= 4 ? [1, 3] : [1];
-  const every = Math.max(1, Math.ceil(decades / 7));
-  const tickvals: number[] = [];
-  for (let power = Math.floor(Math.log10(lo)); power <= Math.ceil(Math.log10(hi)); power += every) {
-    for (const digit of digits) tickvals.push(Number(`${digit}e${power}`));
-  }
-  return { tickmode: "array", tickvals };
-}
-
 /** A setting is logged when it changes and holds until the next time: carried on to the end of the run. */
 function carried(points: Points, end: number | null): Points {
   const last = points.x[points.x.length - 1];
@@ -104,8 +77,9 @@ function traces(input: FigureInput, curve: Curve, given: Points, fraction: boole
   const setting = isSetting(chart.name);
   const found = setting && !input.zoom ? carried(given, input.end) : given;
   const x = axis === "time" ? found.x.map((value) => value - started) : found.x;
-  const colour = colours.series[chart.colour % colours.series.length] ?? colours.accent;
-  const dash = curve.split === "val" ? "5px,4px" : "solid";
+  const colour = colours.series[colourOf(curve, chart) % colours.series.length] ?? colours.accent;
+  const dashes = DASHES[curve.split];
+  const dash = dashes[rankOf(curve, chart) % dashes.length] ?? "solid";
   const name = literal(curveLabel(curve, chart));
   const common = {
     type: "scatter",
@@ -116,14 +90,15 @@ function traces(input: FigureInput, curve: Curve, given: Points, fraction: boole
   if (curve.kind === "epoch") {
     const size = found.x.length > 60 ? 3 : 5;
     return [{
-      ...common, y: found.y, mode: "lines+markers",
+      // The first and the last marker stand on the frame and are seen whole; in a zoom the frame cuts.
+      ...common, y: found.y, mode: "lines+markers", cliponaxis: input.zoom !== null,
       line: { color: colour, width: curve.split === "val" ? 1.6 : 1, dash },
       marker: { color: curve.split === "val" ? colours.ground : colour, size, line: { color: colour, width: 1.4 } },
     }];
   }
   const line = { color: colour, dash, ...(setting ? { shape: "hv" } : {}) };
   // A lone point is no line: without a marker it would not be seen at all.
-  if (found.x.length === 1) return [{ ...common, y: found.y, mode: "markers", marker: { color: colour, size: 5 } }];
+  if (found.x.length === 1) return [{ ...common, y: found.y, mode: "markers", cliponaxis: false, marker: { color: colour, size: 5 } }];
   if (input.smooth <= 0 || setting || found.x.length <= FEW) {
     return [{ ...common, y: found.y, mode: "lines", line: { ...line, width: 1.6 } }];
   }
@@ -136,12 +111,13 @@ function traces(input: FigureInput, curve: Curve, given: Points, fraction: boole
   ];
 }
 
-function marksOf(input: FigureInput, range: [number, number]): { shapes: object[]; annotations: object[] } {
+function marksOf(input: FigureInput, range: [number, number], margin: number): { shapes: object[]; annotations: object[] } {
   const { axis, colours, started, width } = input;
   const shapes: object[] = [];
   const annotations: object[] = [];
   const [lo, hi] = range;
-  const perUnit = (width - LEFT - RIGHT) / Math.max(1e-12, hi - lo);
+  const room = width - margin - RIGHT;
+  const perUnit = room / Math.max(1e-12, hi - lo);
   let free = Infinity; // labels go in from the right; one that would touch the next is left to its line
   for (const mark of input.marks.slice(-MARKS_DRAWN).reverse()) {
     const raw = axis === "step" ? mark.step : axis === "epoch" ? mark.epoch : mark.time - started;
@@ -152,9 +128,11 @@ function marksOf(input: FigureInput, range: [number, number]): { shapes: object[
       line: { color: colour, width: 1, dash: "3px,3px" },
     });
     const at = (raw - lo) * perUnit;
-    const label = shorten(mark.label, 28);
-    const wide = label.length * 6 + 10;
-    const left = at > wide;
+    const longest = Math.floor((Math.max(at, room - at) - 10) / CHARACTER);
+    if (longest < 8) continue; // no side has room for a word
+    const label = shorten(mark.label, Math.min(28, longest));
+    const wide = label.length * CHARACTER + 10;
+    const left = at >= wide;
     const edge = left ? at : at + wide;
     if (edge > free || width < 220) continue;
     free = left ? at - wide : at;
@@ -175,16 +153,19 @@ export function buildFigure(input: FigureInput): Figure {
   let windowed = false;
   let lo = Infinity;
   let hi = -Infinity;
-  let low = Infinity; // of the positive values: a logarithmic axis has no others
-  let high = 0;
+  let least = Infinity; // of the positive values: a logarithmic axis has no others
+  let low = Infinity;
+  let high = -Infinity;
   for (const curve of chart.curves) {
     const found = pointsFor(curve, axis, zoom);
     if (!found || found.points.x.length === 0) continue;
     const { x } = found.points;
     points += x.length;
     for (const value of found.points.y) {
-      if (value > 0 && value < low) low = value;
-      if (value > high && value < Infinity) high = value;
+      if (!Number.isFinite(value)) continue;
+      if (value > 0 && value < least) least = value;
+      if (value < low) low = value;
+      if (value > high) high = value;
     }
     windowed ||= found.windowed;
     lo = Math.min(lo, (x[0] as number) - shift);
@@ -206,12 +187,16 @@ export function buildFigure(input: FigureInput): Figure {
   const font = { family: colours.font, size: 10.5, color: colours.quiet };
   const lines = { gridcolor: colours.faint, zeroline: false, tickcolor: "rgba(0,0,0,0)", ticklen: 3, showline: false };
   const unit = axis === "step" ? "step %{x:,.0f}" : axis === "epoch" ? "epoch %{x:.2~f}" : "%{x:,.0f} s";
-  const marked = marksOf(input, [lo, hi]);
+  const rows = Math.max(3, Math.min(6, Math.floor(height / 42)));
+  const scale = !log && low <= high ? linearScale(low, high, rows, fraction, setting) : null;
+  const longest = Math.max(0, ...(scale?.ticktext ?? []).map((text) => text.length));
+  const left = Math.max(LEFT, Math.ceil(longest * CHARACTER) + 10);
+  const marked = marksOf(input, [lo, hi], left);
   const layout: Layout = {
     width,
     height,
     autosize: false,
-    margin: { l: LEFT, r: RIGHT, t: marked.annotations.length > 0 ? 18 : 8, b: 20, pad: 0 },
+    margin: { l: left, r: RIGHT, t: marked.annotations.length > 0 ? 18 : 8, b: 20, pad: 0 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font,
@@ -229,9 +214,9 @@ export function buildFigure(input: FigureInput): Figure {
       spikedash: "solid", spikecolor: colours.grid, spikesnap: "hovered data",
     },
     yaxis: {
-      ...lines, type: log ? "log" : "linear", autorange: true, fixedrange: true,
-      rangemode: setting ? "tozero" : "normal",
-      ...(log ? logTicks(low, high) : { nticks: Math.max(3, Math.min(6, Math.floor(height / 42))) }),
+      ...lines, type: log ? "log" : "linear", fixedrange: true,
+      ...(scale ? { ...scale, autorange: false, tickmode: "array" } : { autorange: true }),
+      ...(log ? logTicks(least, high) : {}),
       tickformat: fraction ? "~%" : "~g",
     },
     ...marked,

@@ -5,17 +5,23 @@ import { h, setAttr, setText, show } from "../dom.ts";
 import { num, plain } from "../format.ts";
 import type { CommandKind } from "../messages.ts";
 import { subscribeSlowly } from "../pace.ts";
+import { standing } from "../standing.ts";
 import { type Asked, ENDED, type Store } from "../store.ts";
 import { actionButton, icons } from "./buttons.ts";
 import { numberField } from "./field.ts";
 
 const PATIENCE = 10_000; // ms after which an unanswered button may be pressed again
 const REFUSAL_SHOWN = 15_000;
+const BESIDE = 48; // characters that still fit beside a button
+
+const NAMES: Record<string, string> = { pause: "Pause", stop: "Stop", lr: "Learning rate", batch: "Batch size" };
 
 export function controls(el: HTMLElement, store: Store, send: Send): () => void {
   const { state } = store;
   let steerable = false;
+  let reachable = false;
   let stopping = false;
+  let asking = "";
 
   const latest = (control: string): Asked | undefined =>
     [...state.asked.values()].filter((asked) => asked.control === control).at(-1);
@@ -35,14 +41,20 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
     if (steerable && !waits(control)) send.command(kind, params, control);
   };
 
-  /** What stands beside a control: nothing, "asked…" once that takes longer than a blink, or a refusal. */
-  function said(control: string, node: HTMLElement): void {
+  /**
+   * What stands beside a control: nothing, "asked…" once that takes longer than a blink, or a refusal. A long refusal
+   * goes below all controls, on a line of its own: no button may move away under the pointer.
+   */
+  function said(control: string, node: HTMLElement, home: HTMLElement): void {
     const asked = latest(control);
     const age = asked ? Date.now() - asked.at : 0;
     let words = "";
     if (pending(asked)) words = age > 2000 ? `asked ${Math.round(age / 1000)} s ago…` : age > 200 ? "asked…" : "";
     else if (asked && !asked.ok && age < REFUSAL_SHOWN) words = asked.words;
-    setText(node, words);
+    if (!reachable) words = ""; // over or cut off: that is said where it is said once, for all controls
+    const long = words.length > BESIDE;
+    setText(node, long ? `${NAMES[control] ?? ""} ${words}`.trim() : words);
+    if (node.parentElement !== (long ? below : home)) (long ? below : home).append(node);
     setAttr(node, "data-tone", asked?.done ? "bad" : "quiet");
     show(node, words !== "");
   }
@@ -66,13 +78,15 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
   });
   const stopSaid = h("span", { class: "nbm-said", role: "status" });
 
-  function askStop(open: boolean): void {
-    const moved = stopping !== open;
+  function askStop(open: boolean, byPerson = true): void {
+    const moved = stopping !== open && (byPerson || question.contains(document.activeElement));
     stopping = open;
     show(question, open);
     show(stop.node, !open);
     if (moved) (open ? no.node : stop.node).focus({ preventScroll: true });
   }
+
+  const below = h("div", { class: "nbm-below" });
 
   const rate = numberField({
     label: "Learning rate", input: "lr", action: "lr-set",
@@ -103,23 +117,29 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
 
   el.setAttribute("role", "group");
   el.setAttribute("aria-label", "Controls of the run");
-  el.append(
-    h("span", { class: "nbm-group" }, pause.node, pauseSaid),
-    h("span", { class: "nbm-group" }, stop.node, question, stopSaid),
-    h("span", { class: "nbm-group" }, rate.node, rateSaid),
-    h("span", { class: "nbm-group" }, batch.node, batchSaid), why);
+  const group = (...nodes: HTMLElement[]): HTMLElement => h("span", { class: "nbm-group" }, ...nodes);
+  const homes = {
+    pause: group(pause.node), stop: group(stop.node, question), lr: group(rate.node), batch: group(batch.node),
+  };
+  el.append(...Object.values(homes), why, below);
 
   let pinned = false; // what this page asked for last; the kernel's own word, where it says so, is above it
   const isPinned = (): boolean => state.run?.controls.learning_rate?.pinned ?? pinned;
 
   function update(): void {
-    const { run, health } = state;
+    const { run } = state;
     show(el, run !== null);
     if (!run) return;
     const { controls: has } = run;
-    const heard = health.state !== "gone";
     // A run that is over can be opened again by its loop, not from here.
-    steerable = run.steerable && heard && !ENDED.has(run.state);
+    ({ reachable } = standing(state));
+    steerable = run.steerable && reachable;
+    const which = `${run.id} ${ENDED.has(run.state)}`;
+    if (which !== asking) { // a question about another run, or about one that is over, is not to be answered
+      asking = which;
+      pinned = false;
+      if (stopping) askStop(false, false);
+    }
     const paused = run.state === "paused";
 
     show(pause.node, has.pause === true);
@@ -127,15 +147,15 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
     pause.label(waits("pause") ? "asked…" : paused ? "Resume" : "Pause");
     pause.icon(paused ? icons.play : icons.pause);
     pause.enable(steerable && !waits("pause"));
-    said("pause", pauseSaid);
+    said("pause", pauseSaid, homes.pause);
     if (waits("pause")) show(pauseSaid, false); // the button itself says it
 
-    if ((has.stop !== true || !steerable) && stopping) askStop(false);
+    if ((has.stop !== true || !steerable) && stopping) askStop(false, false);
     show(stop.node, has.stop === true && !stopping);
     show(question, stopping);
     stop.label(waits("stop") ? "asked…" : run.state === "stopping" ? "Stop now" : "Stop");
     stop.enable(steerable && !waits("stop"));
-    said("stop", stopSaid);
+    said("stop", stopSaid, homes.stop);
     if (waits("stop")) show(stopSaid, false);
 
     const lr = has.learning_rate;
@@ -149,14 +169,14 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
       setAttr(pin.node, "aria-pressed", String(isPinned()));
       pin.enable(steerable && !waits("lr"));
     }
-    said("lr", rateSaid);
+    said("lr", rateSaid, homes.lr);
 
     const size = has.batch_size;
     show(batch.node, size !== undefined);
     if (size) batch.value(String(size.value), steerable);
-    said("batch", batchSaid);
+    said("batch", batchSaid, homes.batch);
 
-    const reason = heard ? run.why : "";
+    const reason = state.health.state === "gone" ? "" : run.why;
     setText(why, !run.steerable && Object.keys(has).length > 0 ? reason : "");
     show(why, why.textContent !== "");
   }
@@ -165,7 +185,7 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
   update();
   // Time alone changes what is said: "asked 4 s ago…", a refusal that fades.
   const timer = setInterval(() => { if (state.asked.size > 0) update(); }, 250);
-  const off = subscribeSlowly(store, ["run", "commands"], ["health"], update);
+  const off = subscribeSlowly(store, ["run", "commands", "link"], ["health"], update);
   return () => {
     clearInterval(timer);
     off();

@@ -134,6 +134,7 @@ export function curves(el: HTMLElement, store: Store, send: Send): () => void {
     if (tools.parentElement !== home) home.append(tools);
     show(bar, first === undefined);
     show(box, charts.length > MANY);
+    setAttr(el, "data-many", charts.length > MANY);
     axes.press(state.settings.axis);
     setAttr(log, "aria-pressed", String(state.settings.log));
     slider.value = String(state.settings.smooth);

@@ -1,36 +1,12 @@
 // What is running and how far it is: state in words, name, progress with the time left, speed.
 import type { Send } from "../client.ts";
-import { chartTitle, valueText } from "../grouping.ts";
+import { chartTitle, sideOf, valueText } from "../grouping.ts";
 import { h, setAttr, setText, show } from "../dom.ts";
 import { clock, count, duration, rate } from "../format.ts";
-import type { PerfView, RunView, State as RunState } from "../messages.ts";
+import type { PerfView, RunView } from "../messages.ts";
 import { subscribeSlowly } from "../pace.ts";
+import { standing, WORDS } from "../standing.ts";
 import { ENDED, type Store } from "../store.ts";
-
-export const WORDS: Record<RunState, string> = {
-  initializing: "Starting",
-  running: "Running",
-  paused: "Paused",
-  stopping: "Stopping",
-  completed: "Completed",
-  failed: "Failed",
-  stopped: "Stopped",
-  interrupted: "Interrupted",
-  lost: "Lost",
-};
-
-const TONE: Record<RunState, "good" | "hold" | "bad" | "quiet"> = {
-  initializing: "quiet",
-  running: "good",
-  paused: "hold",
-  stopping: "hold",
-  completed: "good",
-  failed: "bad",
-  stopped: "quiet",
-  interrupted: "hold",
-  lost: "bad",
-};
-
 
 /** A number as wide as the largest it can become, so that what stands beside it stays where it is. */
 function padded(value: number, limit: number | null): string {
@@ -53,11 +29,13 @@ export function header(el: HTMLElement, store: Store, send: Send): () => void {
     void send("follow", { run: choice.value === "" ? null : choice.value });
   });
   let following = true;
-  const progress = h("span", { class: "nbm-fact nbm-num" });
+  const progress = h("span", { class: "nbm-fact nbm-where nbm-num" });
   const facts = h("span", { class: "nbm-facts nbm-num" });
   const speed = h("b", { class: "nbm-num" });
   const unit = h("small", { class: "nbm-num" });
-  const fps = h("span", { class: "nbm-fps" }, speed, unit);
+  const average = h("small", { class: "nbm-num nbm-average" });
+  const samples = h("small", { class: "nbm-num nbm-samples" });
+  const fps = h("span", { class: "nbm-fps", title: "Training batches per second" }, speed, unit, average, samples);
   const fill = h("i");
   const bar = h("div", {
     class: "nbm-bar", role: "progressbar", "aria-label": "Progress of the run",
@@ -70,10 +48,11 @@ export function header(el: HTMLElement, store: Store, send: Send): () => void {
   function showProgress(run: RunView, perf: PerfView): void {
     const parts: [string, boolean][] = [];
     const dot = (): void => { if (parts.length > 0) parts.push([" · ", false]); };
-    if (perf.epoch !== null) {
+    if (perf.epoch !== null && !(perf.epochs === null && perf.epoch === 1)) { // one pass of no known number: no epochs
       parts.push(["epoch ", false], [count(perf.epoch), true]);
       if (perf.epochs !== null) parts.push([` / ${count(perf.epochs)}`, false]);
     }
+    const { heard } = standing(state);
     const validating = perf.split !== "" && perf.split !== "train";
     if (validating && !ENDED.has(run.state)) {
       dot();
@@ -92,7 +71,7 @@ export function header(el: HTMLElement, store: Store, send: Send): () => void {
         dot();
         parts.push(["ran ", false], [duration(run.ended - run.started), true]);
       }
-    } else if (perf.eta !== null) {
+    } else if (perf.eta !== null && heard) {
       dot();
       parts.push([duration(perf.eta), true], [" left", false]);
     }
@@ -113,7 +92,7 @@ export function header(el: HTMLElement, store: Store, send: Send): () => void {
       if (!curve || (curve.total === 0 && Number.isNaN(curve.last))) continue;
       const value = valueText(chart, [curve], curve.last);
       const bad = Number.isFinite(curve.last) ? "" : "nbm-bad";
-      const side = curve.split === "val" ? "val " : "";
+      const side = curve.split === "val" ? `${sideOf(curve)} ` : "";
       found.push(h("span", { class: "nbm-fact" }, `${side}${chartTitle(chart).toLowerCase()} `,
         h("b", { class: bad }, value)));
     }
@@ -143,12 +122,12 @@ export function header(el: HTMLElement, store: Store, send: Send): () => void {
   }
 
   function update(): void {
-    const { run, perf, health } = state;
+    const { run, perf } = state;
     show(el, run !== null);
     if (!run) return;
-    const gone = health.state === "gone";
-    setText(word, gone ? `${WORDS[run.state]}, when last seen` : WORDS[run.state] ?? run.state);
-    setAttr(pill, "data-tone", gone ? "quiet" : TONE[run.state] ?? "quiet");
+    const now = standing(state);
+    setText(word, now.word);
+    setAttr(pill, "data-tone", now.tone);
     setText(name, run.name);
     const about = [run.name, run.model && `model ${run.model}`, run.dataset && `data ${run.dataset}`, run.notes,
       ...Object.entries(run.config).slice(0, 12).map(([key, value]) => `${key} = ${value}`)];
@@ -161,16 +140,19 @@ export function header(el: HTMLElement, store: Store, send: Send): () => void {
     if (!perf) return;
     showProgress(run, perf);
     const over = ENDED.has(run.state);
-    setText(speed, rate(over ? perf.fpsAverage : perf.fps));
-    const samples = perf.samplesPerSecond;
-    const rest = samples === null || over ? "" : ` · ${rate(samples)} samples/s`;
-    setText(unit, over ? "FPS on average" : `FPS · average ${rate(perf.fpsAverage)}${rest}`);
+    // What was measured before the silence is not the speed of now.
+    setText(speed, over ? rate(perf.fpsAverage) : now.heard ? rate(perf.fps) : "–");
+    setText(unit, over ? "FPS on average" : "FPS");
+    setText(average, over ? "" : `· average ${rate(perf.fpsAverage)}`);
+    const each = perf.samplesPerSecond;
+    setText(samples, each === null || over || !now.heard ? "" : `· ${rate(each)} samples/s`);
+    setAttr(head, "data-old", !now.heard);
     const share = Math.min(1, Math.max(0, perf.progress ?? 0));
     fill.style.width = `${(share * 100).toFixed(2)}%`;
     setAttr(bar, "aria-valuenow", Math.round(share * 100));
-    setAttr(bar, "data-tone", TONE[run.state] === "good" ? null : TONE[run.state]);
+    setAttr(bar, "data-tone", now.tone === "good" ? null : now.tone);
   }
 
   update();
-  return subscribeSlowly(store, ["run", "runs"], ["perf", "series", "health"], update);
+  return subscribeSlowly(store, ["run", "runs", "link"], ["perf", "series", "health"], update);
 }

@@ -33,7 +33,7 @@ export function machineRows(all: Curve[]): Row[] {
     rows.push({ name, label, value, line, top: percent ? 100 : (of ?? null) });
   };
   add("cpu", "CPU");
-  add("memory_mb", "Memory", "memory_total_mb");
+  add("memory_mb", "Memory (this process)", "memory_total_mb");
   for (const gpu of gpus) {
     const which = gpus.length > 1 ? ` ${gpu}` : "";
     add(`gpu${gpu}/percent`, `GPU${which}`);

@@ -6,6 +6,15 @@ import { ENDED, type Store } from "../store.ts";
 
 type Notice = { tone: "quiet" | "hold" | "bad"; words: string; code?: string[]; big?: boolean };
 
+/** What the kernel says in passing, as a sentence of its own. */
+export function sentence(text: string): string {
+  const words = text.trim();
+  if (words === "") return "";
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}${/[.!?…:]$/.test(words) ? "" : "."}`;
+}
+
+const PATIENCE = 15; // s without any word from the kernel after which waiting alone is no advice
+
 export function noticeFor(store: Store): Notice | null {
   const { health, known, run, perf, link, curves, batch } = store.state;
   if (health.state === "gone") {
@@ -17,6 +26,15 @@ export function noticeFor(store: Store): Notice | null {
     };
   }
   if (!known) {
+    if (health.state === "waiting" && health.silence >= PATIENCE) {
+      return {
+        tone: "hold",
+        words: `No word from the kernel for ${health.silence} s. If a cell is running, the dashboard comes when it ends; `
+          + "if the kernel is idle or was started anew, run this in a cell:",
+        code: ["%nbmonitor"],
+        big: true,
+      };
+    }
     return health.road === "none" && health.state !== "live"
       ? { tone: "quiet", words: "Waiting for the kernel’s first word. If a cell is running, it may come when that cell ends.", big: true }
       : { tone: "quiet", words: "Connected. Waiting for the first picture of the run.", big: true };
@@ -37,18 +55,16 @@ export function noticeFor(store: Store): Notice | null {
       big: true,
     };
   }
+  if (run.state === "lost") return { tone: "bad", words: sentence(run.message ? `Lost: ${run.message}` : "The run was lost: its process is gone") };
   if (link && link.state === "disconnected") {
     const age = link.lastEventAge === null ? "" : ` Last word ${duration(link.lastEventAge)} ago.`;
-    return { tone: "bad", words: `${link.message || `The trainer${link.address ? ` at ${link.address}` : ""} cannot be reached.`}${age}` };
+    return { tone: "bad", words: `${sentence(link.message || `The trainer${link.address ? ` at ${link.address}` : ""} cannot be reached`)}${age}` };
   }
   if (link && link.state === "stale" && !ENDED.has(run.state)) {
     const age = link.lastEventAge === null ? "" : ` for ${duration(link.lastEventAge)}`;
-    return { tone: "hold", words: link.message || `No word from the trainer${age}.` };
+    return { tone: "hold", words: sentence(link.message || `No word from the trainer${age}`) };
   }
-  if (run.state === "failed" || run.state === "lost") {
-    const what = run.state === "failed" ? "Failed" : "Lost";
-    return { tone: "bad", words: run.message ? `${what}: ${run.message}` : `${what}.` };
-  }
+  if (run.state === "failed") return { tone: "bad", words: run.message ? `Failed: ${run.message}` : "Failed." };
   if (perf?.silent != null && run.state === "running") {
     return { tone: "hold", words: `No step for ${duration(perf.silent)}. The process lives; its loop does not move.` };
   }

@@ -63,10 +63,13 @@ export function caption(tile: Tile, tiles: TilesView, at: number, names: string[
   const sure = tiles.confidence[at];
   const label = tiles.labels?.[at];
   const known = predicted !== null && predicted !== undefined;
-  const what = label ?? (known ? className(predicted, names)
-    : truth !== null && truth !== undefined ? className(truth, names) : "");
+  const hasTruth = truth !== null && truth !== undefined;
+  // Where predictions were given and this one is none (NaN logits), that is said: the truth never stands in its place.
+  const none = !known && hasTruth && tiles.counted !== null;
+  const what = label ?? (known ? className(predicted, names) : none ? "?" : "");
   setText(tile.name, [sign, what].filter(Boolean).join(" "));
-  const is = !label && right === false ? `is ${className(truth, names)}` : "";
+  setAttr(tile.name, "data-none", none && !label);
+  const is = !label && (right === false || (!known && hasTruth)) ? `is ${className(truth, names)}` : "";
   setText(tile.truth, is);
   const percent = known || (sure !== null && sure !== undefined) ? confidence(sure) : "";
   setText(tile.sure, is !== "" && percent !== "" ? `· ${percent}` : percent);
