@@ -73,6 +73,7 @@ def test_attached_to_a_trainer_that_serves_itself(lab):
     env = {
         **os.environ,
         "XDG_RUNTIME_DIR": str(lab.tmp / "xdg-runtime"),
+        "XDG_STATE_HOME": str(lab.tmp / "xdg-state"),
     }  # where the kernel looks for servers
     command = [sys.executable, "-u", "-c", SCRIPT]
     trainer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)

@@ -6,6 +6,8 @@ import contextlib
 import importlib
 import json
 import os
+import platform
+import socket
 import stat
 import sys
 import threading
@@ -107,11 +109,12 @@ def test_another_interface_is_refused(broker, host):
         Server(broker, host=host)
 
 
-def test_a_port_in_use_is_named_with_the_remedy(broker, server):
+def test_a_port_in_use_is_named_with_the_remedy(broker, server, capfd):
     second = Server(broker, port=server.port)
     with pytest.raises(ServerError, match=rf"Port {server.port} .* in use.*NBMONITOR_PORT=0"):
         second.start()
     second.close()
+    assert capfd.readouterr().err == "", "gRPC's own account of it would stand above the remedy"
 
 
 def test_on_ipv6(broker):
@@ -280,7 +283,9 @@ def test_a_client_that_pings_is_not_thrown_out(server):
 
 @pytest.fixture
 def runtime(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "runtime").mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return auth.runtime_dir()
 
 
@@ -332,6 +337,69 @@ def test_files_of_dead_processes_go_and_broken_ones_are_overlooked(runtime):
     assert discovery.servers() == [found]
     assert not dead.exists()
     assert not path.exists()
+
+
+def test_a_server_is_found_whatever_the_runtime_folder_of_a_shell_is(runtime, monkeypatch):
+    found = discovery.write("127.0.0.1:5005", auth.write_token("x" * 43))
+    for elsewhere in ("/proc/nope", str(runtime.parent / "other")):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", elsewhere)
+        assert discovery.find(5005) == found
+        assert auth.read_token(found.token_file) == "x" * 43
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert discovery.find(5005) == found
+    discovery.remove(found)
+
+
+@pytest.mark.parametrize("state", ["/proc/nope", "a file"])
+def test_without_a_state_folder_there_is_the_runtime_folder(runtime, monkeypatch, tmp_path, state):
+    file = tmp_path / "a file"
+    file.touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / state))  # an absolute one stays as it is
+    path = auth.write_token("x" * 43)
+    assert path.parent == tmp_path / "runtime" / "nbmonitor"
+    found = discovery.write("127.0.0.1:5005", path)
+    assert discovery.servers() == [found]
+    monkeypatch.setattr("platformdirs.user_runtime_dir", lambda *_, **__: "/proc/nope")
+    path = auth.write_token("y" * 43)
+    assert auth.read_token(path) == "y" * 43
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert auth.runtime_dir() == path.parent
+    found = discovery.write("127.0.0.1:5006", path)
+    assert discovery.find(5006) == found
+    discovery.remove(found)
+    path.unlink()
+
+
+def test_folders_that_take_no_file_are_passed_over(runtime, monkeypatch):
+    write = auth.write_private
+
+    def full(path, text):
+        if path.parent == runtime:
+            raise OSError(28, "No space left on device")
+        write(path, text)
+
+    monkeypatch.setattr(auth, "write_private", full)
+    path = auth.write_token("x" * 43)
+    assert path.parent != runtime
+    found = discovery.write("127.0.0.1:5005", path)
+    assert discovery.find(5005) == found
+
+
+def test_files_of_other_machines_are_let_alone(runtime):
+    path = auth.write_token("x" * 43, "token-of-another")
+    raw = {"address": "127.0.0.1:5", "port": 5}
+    dead = {"pid": 2**22 + 1, "started": 1.0, "token_file": str(path), "machine": platform.node()}
+    file = runtime / "server-x.json"
+    file.write_text(json.dumps(raw | dead | {"machine": "another", "space": ""}))
+    assert discovery.servers() == []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        container = dead | {"address": f"127.0.0.1:{port}", "port": port, "space": "pid:[0]"}
+        (runtime / "server-y.json").write_text(json.dumps(container))
+        assert [f.port for f in discovery.servers()] == [port], "it listens, so it lives"
+    assert discovery.servers() == []
+    assert file.exists()
+    assert path.exists()
 
 
 # --- small parts -----------------------------------------------------------------------------------------------------

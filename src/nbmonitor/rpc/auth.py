@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import functools
 import hmac
+import logging
 import os
 import secrets
+import shutil
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,25 +32,60 @@ TOKENLESS = frozenset(
 """What a client without a token may call, from loopback alone (as trainer of a new run)."""
 
 
+_log = logging.getLogger("nbmonitor")
+
+
 def new_token() -> str:
     """32 random bytes, safe in a header."""
     return secrets.token_urlsafe(32)
 
 
-def runtime_dir() -> Path:
-    """Folder for tokens and discovery files, made with mode 0700."""
-    with (
-        warnings.catch_warnings()
-    ):  # no XDG_RUNTIME_DIR (root, containers): it says so, and falls back to /tmp
+def places() -> list[Path]:
+    """Folders for tokens and discovery files that can be used, best first; each of them ours alone, with mode 0700.
+
+    The state folder comes first: ``XDG_RUNTIME_DIR`` often differs between a notebook server and a login shell of one
+    user (JupyterHub, tmux, su, batch jobs), or names a folder that is not there.
+    """
+    with warnings.catch_warnings():  # no XDG_RUNTIME_DIR: it says so, and falls back to /tmp
         warnings.simplefilter("ignore")
-        path = Path(platformdirs.user_runtime_dir("nbmonitor", appauthor=False))
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if hasattr(os, "getuid") and {path.stat().st_uid, path.parent.stat().st_uid} != {os.getuid()}:
-        # somebody else was there first, in a folder that all may write to: not a place for tokens
-        path = Path(platformdirs.user_state_dir("nbmonitor", appauthor=False)) / "run"
+        asked = [Path(platformdirs.user_state_dir("nbmonitor", appauthor=False)) / "run"]
+        with contextlib.suppress(OSError):  # its fallback may be somebody else's
+            asked.append(Path(platformdirs.user_runtime_dir("nbmonitor", appauthor=False)))
+    found = [p for p in asked if _private(p)]
+    return found or [_last_resort(os.getpid())]
+
+
+def runtime_dir() -> Path:
+    """The folder that tokens and discovery files are written to."""
+    return places()[0]
+
+
+def _private(path: Path) -> bool:
+    """Make a folder that is ours alone; False where that cannot be."""
+    try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o700)
+        if hasattr(os, "getuid") and {path.stat().st_uid, path.parent.stat().st_uid} != {
+            os.getuid()
+        }:
+            return False  # somebody else was there first, in a folder that all may write to
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o700)
+        return os.access(path, os.W_OK | os.X_OK)
+    except OSError as error:
+        _log.debug("%s cannot be used: %r", path, error)
+        return False
+
+
+@functools.cache
+def _last_resort(pid: int) -> Path:
+    """A folder of this process; others find no discovery file there, but the token file is named when it starts."""
+    path = Path(tempfile.mkdtemp(prefix="nbmonitor-"))
+
+    def leave() -> None:
+        if os.getpid() == pid:
+            shutil.rmtree(path, ignore_errors=True)
+
+    atexit.register(leave)
     return path
 
 
@@ -57,9 +98,22 @@ def write_private(path: Path, text: str) -> None:
 
 
 def write_token(token: str, name: str | None = None) -> Path:
-    """Keep a token in a 0600 file of the runtime folder and return its path."""
-    path = runtime_dir() / f"{name or f'token-{os.getpid()}-{secrets.token_hex(4)}'}"
-    write_private(path, token + "\n")
+    """Keep a token in a 0600 file of ours and return its path."""
+    name = name or f"token-{os.getpid()}-{secrets.token_hex(4)}"
+    return keep(name, token + "\n")
+
+
+def keep(name: str, text: str) -> Path:
+    """Write a private file to the first of our folders that takes it (a disk may be full) and return its path."""
+    for folder in places():
+        try:
+            write_private(folder / name, text)
+        except OSError as error:
+            _log.debug("%s takes no file: %r", folder, error)
+        else:
+            return folder / name
+    path = _last_resort(os.getpid()) / name
+    write_private(path, text)
     return path
 
 

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import platform
+import socket
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
-from nbmonitor.rpc.auth import runtime_dir, write_private
+from nbmonitor.rpc.auth import keep, places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 _PREFIX = "server-"
 
 
+def _space() -> str:
+    """Name of the space in which the ids of processes count; "" where there is but one."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A server: ``address`` as ``host:port``, its process, the file with its token, names of its runs."""
+    """A server: ``address`` as ``host:port``, its process, the file with its token, names of its runs.
+
+    ``machine`` is where it runs: a home folder may be shared by many machines, and their processes' ids say nothing
+    here. ``space`` is where its ``pid`` counts, which within one machine differs between containers.
+    """
 
     address: str
     port: int
@@ -28,11 +43,14 @@ class Found:
     token_file: str
     started: float
     runs: tuple[str, ...] = field(default=())
+    machine: str = field(default_factory=platform.node)
+    space: str = field(default_factory=_space)
 
     @property
     def name(self) -> str:
         """Name of its file."""
-        return f"{_PREFIX}{self.pid}-{self.port}.json"
+        machine = "".join(c if c.isalnum() else "-" for c in self.machine)[:64]
+        return f"{_PREFIX}{machine}-{self.pid}-{self.port}.json"
 
 
 def write(
@@ -42,28 +60,34 @@ def write(
     port = int(address.rpartition(":")[2])
     since = started if started is not None else psutil.Process().create_time()
     found = Found(address, port, os.getpid(), str(token_file), since, tuple(runs))
-    write_private(runtime_dir() / found.name, json.dumps(asdict(found)) + "\n")
+    keep(found.name, json.dumps(asdict(found)) + "\n")
     return found
 
 
 def remove(found: Found) -> None:
     """Take an announcement back. Idempotent."""
-    (runtime_dir() / found.name).unlink(missing_ok=True)
+    for folder in places():
+        _unlink(folder / found.name)
 
 
 def servers() -> list[Found]:
     """The servers that are announced, newest first; files of processes that are gone are removed."""
-    out = []
-    for path in runtime_dir().glob(f"{_PREFIX}*.json"):
+    out: dict[str, Found] = {}
+    for path in (p for folder in places() for p in folder.glob(f"{_PREFIX}*.json")):
         found = _read(path)
-        if found is None:
+        if found is None or found.machine != platform.node():
             continue
-        if psutil.pid_exists(found.pid):
-            out.append(found)
+        if (
+            found.space != _space()
+        ):  # nothing can be said of its process: whether it listens, counts
+            if _listens(found.port):
+                out.setdefault(found.name, found)
+        elif psutil.pid_exists(found.pid):
+            out.setdefault(found.name, found)
         else:
-            path.unlink(missing_ok=True)
+            _unlink(path)
             _forget_token(found)
-    return sorted(out, key=lambda f: f.started, reverse=True)
+    return sorted(out.values(), key=lambda f: f.started, reverse=True)
 
 
 def find(port: int) -> Found | None:
@@ -83,15 +107,29 @@ def _read(path: Path) -> Found | None:
             str(raw["token_file"]),
             float(raw["started"]),
             tuple(str(r) for r in raw.get("runs", ())),
+            str(raw.get("machine", platform.node())),
+            str(raw.get("space", _space())),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _forget_token(found: Found) -> None:
-    """The token of a server that is gone opens nothing any more; only files in our own folder are touched."""
-    from pathlib import Path
-
+    """The token of a server that is gone opens nothing any more; only files in our own folders are touched."""
     path = Path(found.token_file)
-    if path.parent == runtime_dir() and path.name.startswith("token-"):
-        path.unlink(missing_ok=True)
+    if path.parent in places() and path.name.startswith("token-"):
+        _unlink(path)
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):  # gone already, or the disk is read-only now
+        path.unlink()
+
+
+def _listens(port: int) -> bool:
+    """Whether somebody listens on a port of this machine."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.2):
+            return True
+    except OSError:
+        return False

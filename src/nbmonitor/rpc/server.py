@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import ipaddress
+import os
+import socket
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -102,6 +104,10 @@ class Server:
 
     def start(self) -> Server:
         """Listen. Raises :class:`~nbmonitor.errors.ServerError` when the port is in use."""
+        try:
+            _probe(self.host, self.port)  # gRPC would first print its own account of a port in use
+        except OSError as error:
+            raise self._in_use() from error
         # The types ask for the standard executor and a list; gRPC itself asks for `submit` and a sequence.
         server = grpc.server(self._pool, interceptors=(self._gate,), options=OPTIONS)  # type: ignore[arg-type]
         server.add_generic_rpc_handlers((*self._handlers(), self._health.handler()))
@@ -109,12 +115,7 @@ class Server:
             port = server.add_insecure_port(self.address)
         except RuntimeError as error:
             server.stop(None)
-            msg = (
-                f"Port {self.port} of {self.host} is in use (or may not be opened). Expected a free one: take another "
-                f"with `%config NBMonitor.port = 0` or NBMONITOR_PORT=0 (0 takes any that is free), or stop what "
-                f"listens there (`ss -ltnp 'sport = :{self.port}'` names it)."
-            )
-            raise ServerError(msg) from error
+            raise self._in_use() from error
         self.port = port
         server.start()
         self._grpc = server
@@ -144,6 +145,13 @@ class Server:
         server.stop(grace).wait(grace + 1.0)
         self._pool.shutdown()
 
+    def _in_use(self) -> ServerError:
+        return ServerError(
+            f"Port {self.port} of {self.host} is in use (or may not be opened). Expected a free one: take another "
+            f"with `%config NBMonitor.port = 0` or NBMONITOR_PORT=0 (0 takes any that is free), or stop what "
+            f"listens there (`ss -ltnp 'sport = :{self.port}'` names it)."
+        )
+
     def _handlers(self) -> list[Any]:
         trainer = {
             "RegisterTrainingSession": _bytes(self._ingest.register),
@@ -170,6 +178,15 @@ class Server:
 
 def _bytes(behaviour: Callable[..., bytes]) -> Any:
     return grpc.unary_unary_rpc_method_handler(behaviour)
+
+
+def _probe(host: str, port: int) -> None:
+    """Bind and let go; raises OSError where a server could not listen."""
+    family, kind, proto, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, proto) as probe:
+        if os.name == "posix":  # as gRPC does; elsewhere it would mean to share the port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(where)
 
 
 def _loopback(host: str) -> bool:
