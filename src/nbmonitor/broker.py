@@ -24,6 +24,7 @@ from nbmonitor.events import (
     Event,
     Heartbeat,
     LinkState,
+    LogLine,
     Performance,
     RunInfo,
     RunState,
@@ -58,6 +59,7 @@ class _Entry:
     heard: float = 0.0  # monotonic clock of the last sign of life
     interval: float = 0.0  # seconds between heartbeats; 0: it never sent one
     detached: float | None = None  # monotonic clock of when its stream was torn
+    silent: float | None = None  # monotonic clock of the last sign of life before it fell silent
     before_loss: RunState | None = None
     recent: deque[Event] = field(default_factory=deque)
     recent_bytes: int = 0
@@ -107,6 +109,7 @@ class Broker:
     def open(self, info: RunInfo, deliver: Callable[[Command], CommandState]) -> RunInfo:
         """Take up a run: a new one (an empty ``run_id`` gets one), or one that comes back under its id."""
         now, heard = self._clock(), self._monotonic()
+        told: list[Payload] = []
         with self._lock:
             entry = self._runs.get(info.run_id) if info.run_id else None
             if entry is None:
@@ -116,6 +119,7 @@ class Broker:
                 )
                 entry = self._runs[run_id] = _Entry(info, deliver, heard=heard)
             else:
+                told.extend(_back(entry, heard))
                 entry.deliver, entry.heard, entry.detached = deliver, heard, None
                 old = entry.info
                 entry.info = replace(
@@ -132,7 +136,8 @@ class Broker:
                 entry.before_loss = None
             self.store.put_run(entry.info)
             opened = entry.info
-        self._emit(opened.run_id, Status(opened.state, opened.message), opened.step)
+        for payload in (Status(opened.state, opened.message), *told):
+            self._emit(opened.run_id, payload, opened.step)
         return opened
 
     def publish(self, events: Sequence[Event]) -> None:
@@ -158,6 +163,7 @@ class Broker:
         """Take a sign of life; a run that was silent or lost is back."""
         with self._lock:
             entry = self._entry(beat.run_id)
+            back = _back(entry, self._monotonic()) if entry.detached is None else ()
             entry.heard = self._monotonic()
             entry.interval = beat.interval
             entry.info = replace(
@@ -168,6 +174,9 @@ class Broker:
                 lost=beat.lost,
                 link=LinkState.CONNECTED if entry.detached is None else entry.info.link,
             )
+            step = entry.info.step
+        for line in back:
+            self._emit(beat.run_id, line, step)
 
     def demand(self, run_id: str) -> Demand:
         """The most that any viewer of this run wants."""
@@ -193,7 +202,11 @@ class Broker:
             entry.detached = self._monotonic()
             entry.info = replace(entry.info, link=LinkState.DISCONNECTED)
             info = entry.info
-        self._emit(run_id, Status(info.state, info.message), info.step)
+        for payload in (
+            Status(info.state, info.message),
+            LogLine("The connection to the trainer was lost", "warning"),
+        ):
+            self._emit(run_id, payload, info.step)
 
     def measured(self, run_id: str, rtt: float) -> None:
         """Take the round trip to a run's process, in seconds."""
@@ -335,9 +348,14 @@ class Broker:
                 text = f"no connection for {now - entry.detached:.0f} s and no word of an end"
                 out.append((info.run_id, Status(RunState.LOST, text), info.step))
         elif entry.interval and now - entry.heard > self._stale_after * entry.interval:
+            if entry.silent is None:
+                entry.silent = entry.heard
+                text = f"No word from the trainer for {now - entry.heard:.0f} s"
+                out.append((info.run_id, LogLine(text, "warning"), info.step))
             entry.info = replace(info, link=LinkState.STALE)
         elif info.link is LinkState.STALE:
             entry.info = replace(info, link=LinkState.CONNECTED)
+            out.extend((info.run_id, line, info.step) for line in _back(entry, entry.heard))
 
     # --- inside ------------------------------------------------------------------------------------
 
@@ -384,6 +402,13 @@ class Broker:
             if box.run_id is not None and box.run_id in self._runs:
                 entry = self._runs[box.run_id]
                 entry.viewers = tuple(v for v in entry.viewers if v is not box)
+
+
+def _back(entry: _Entry, now: float) -> Sequence[LogLine]:
+    """What is said of a trainer that was silent or away and is heard again; its silence is over with that."""
+    away = [t for t in (entry.silent, entry.detached) if t is not None]
+    entry.silent = None
+    return [LogLine(f"The trainer is back after {now - min(away):.0f} s")] if away else ()
 
 
 _NOBODY = Demand()

@@ -256,6 +256,50 @@ def test_a_torn_stream_is_lost_after_a_while_and_never_completed(broker, run, cl
     assert back.link is LinkState.CONNECTED
 
 
+def lines(broker, run_id):
+    found = [e.payload for e in broker.events(run_id) if isinstance(e.payload, LogLine)]
+    return [(line.level, line.text) for line in found]
+
+
+def test_silence_and_its_end_are_said_once(broker, run, clock):
+    broker.heartbeat(Heartbeat(run.id, interval=2.0))
+    for _ in range(3):
+        clock.now += 1.8
+        broker.check()
+    told = [("warning", "No word from the trainer for 5 s")]
+    assert lines(broker, run.id) == told
+    clock.now += 6.6
+    broker.heartbeat(Heartbeat(run.id, interval=2.0))
+    told.append(("info", "The trainer is back after 12 s"))
+    assert lines(broker, run.id) == told
+    broker.heartbeat(Heartbeat(run.id, interval=2.0))
+    broker.check()
+    assert lines(broker, run.id) == told
+    clock.now += 20
+    broker.check()
+    clock.now += 1
+    say(broker, run.id, loss([0], [1.0]))  # any word of the run counts
+    broker.check()
+    assert lines(broker, run.id)[2:] == [
+        ("warning", "No word from the trainer for 20 s"),
+        ("info", "The trainer is back after 21 s"),
+    ]
+
+
+def test_a_torn_stream_and_its_return_are_said_once(broker, run, clock):
+    broker.detach(run.id)
+    broker.detach(run.id)
+    clock.now += 3
+    broker.check()
+    told = [("warning", "The connection to the trainer was lost")]
+    assert lines(broker, run.id) == told
+    broker.open(broker.run(run.id), lambda _c: CommandState.SENT)
+    told.append(("info", "The trainer is back after 3 s"))
+    assert lines(broker, run.id) == told
+    broker.open(broker.run(run.id), lambda _c: CommandState.SENT)
+    assert lines(broker, run.id) == told, "who was never away does not come back"
+
+
 def test_an_end_is_an_end_even_when_the_stream_tears_after_it(broker, run, clock):
     say(broker, run.id, Status(RunState.COMPLETED))
     broker.detach(run.id)
