@@ -27,6 +27,7 @@ from nbmonitor.events import (
     Scalars,
     Status,
 )
+from nbmonitor.rpc.absence import Absence
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.server import Server
 from nbmonitor.store.memory import MemoryStore
@@ -239,8 +240,8 @@ def test_the_link_is_told_as_it_is(broker, local, eventually):
         assert client.runs()[0].name == "local", "what was seen stays in view"
         np.testing.assert_array_equal(client.window(local.run_id, "loss").x, window.x)
         lost = client.send(Command(local.run_id, CommandKind.PAUSE))
-        assert lost.state is CommandState.UNCONFIRMED
-        assert "ssh -L" in lost.error
+        assert lost.state is CommandState.REJECTED
+        assert "was not sent" in lost.error
         local.say(LogLine("said during the cut"))
         server = Server(broker, port=server.port, token=server.token).start()
         seen = []
@@ -250,6 +251,84 @@ def test_the_link_is_told_as_it_is(broker, local, eventually):
     finally:
         client.close()
         server.close(0.2)
+
+
+def test_a_server_that_is_gone_leaves_its_runs_lost_and_takes_them_back(broker, local, eventually):
+    ended = Local(broker, "ended")
+    ended.say(Status(RunState.COMPLETED))
+    server = Server(broker).start()
+    client = Client(server.address, server.token, lost_after=0.5).connect()
+    try:
+        box, everywhere = client.subscribe(local.run_id), client.subscribe(None)
+        seen, states = [], []
+        server.close(0)
+        eventually(lambda: client.run(local.run_id).link is LinkState.DISCONNECTED)
+        assert client.run(local.run_id).state is RunState.RUNNING, "a cut is no end"
+        eventually(lambda: client.run(local.run_id).state is RunState.LOST)
+        message = client.run(local.run_id).message
+        assert message.startswith("no connection for")
+        assert "no word of an end" in message
+        assert client.runs()[0].state is RunState.COMPLETED, "what had ended stays ended"
+        drained(box, seen)
+        drained(everywhere, states)
+        assert [e.payload for e in seen][-1] == Status(RunState.LOST, message)
+        assert ["connection" in e.payload.text for e in seen if isinstance(e.payload, LogLine)] == [
+            True
+        ]
+        assert [(e.run_id, e.payload.state) for e in states if isinstance(e.payload, Status)] == [
+            (local.run_id, RunState.LOST)
+        ]
+        assert [e.payload.state for e in client.events(local.run_id) if _status(e)][-1] == "lost"
+        start = time.monotonic()
+        refused = client.send(Command(local.run_id, CommandKind.PAUSE))
+        assert time.monotonic() - start < 0.5
+        assert refused.state is CommandState.REJECTED
+        local.say(Status(RunState.PAUSED))
+        server = Server(broker, port=server.port, token=server.token).start()
+        eventually(lambda: client.run(local.run_id).state is RunState.PAUSED)
+        seen = []
+        eventually(lambda: drained(box, seen) or "answers again" in str(seen))
+        assert [e.payload.state for e in seen if _status(e)][-1] is RunState.PAUSED
+        assert client.run(local.run_id).link is LinkState.CONNECTED
+        assert [e.payload.state for e in client.events(local.run_id) if _status(e)][-1] == "paused"
+    finally:
+        client.close()
+        server.close(0.2)
+
+
+def _status(event):
+    return isinstance(event.payload, Status)
+
+
+def test_what_is_said_of_a_server_that_is_silent_and_then_gone():
+    absence = Absence("gpu:1", lost_after=30.0)
+    running = RunInfo("r", "run", RunState.RUNNING, step=7, last_seq=40)
+    over = RunInfo("o", "over", RunState.FAILED)
+
+    def look(link, silence, now, *runs):
+        events = absence.look(LinkState(link), silence, now, runs or (running, over))
+        return [getattr(e.payload, "text", None) or e.payload for e in events]
+
+    assert look("connected", 0.5, 100) == []
+    assert look("stale", 3.0, 103) == [], "a moment is not worth a line"
+    (line,) = look("stale", 5.4, 105.4)
+    assert line == "No word from the server at gpu:1 for 5 s"
+    assert look("stale", 6.0, 106) == []
+    assert look("connected", 0.1, 112) == ["The server at gpu:1 answers again after 12 s"]
+    assert look("disconnected", 1.0, 200) == ["The connection to the server at gpu:1 was lost"]
+    assert look("disconnected", 31.0, 230) == []
+    lost = Status(RunState.LOST, "no connection for 31 s and no word of an end")
+    assert look("disconnected", 32.0, 231) == [lost]
+    assert look("disconnected", 99.0, 299) == []
+    paused = RunInfo("r", "run", RunState.PAUSED, last_seq=41)
+    again = look("connected", 0.0, 300, paused, over)
+    assert again == [Status(RunState.PAUSED), "The server at gpu:1 answers again after 100 s"]
+    assert absence.lost == {}
+    theirs = [Event("r", 1, 1.0, LogLine("a"), seq=40), Event("r", 1, 1.0, LogLine("b"), seq=42)]
+    told = absence.merged("r", theirs)
+    assert [e.payload for e in (told[0], told[-1])] == [LogLine("a"), LogLine("b")]
+    assert len(told) == 8
+    assert absence.merged("o", ()) == [], "nothing is said of what had ended"
 
 
 def test_a_slow_link_is_degraded(local, client, monkeypatch):

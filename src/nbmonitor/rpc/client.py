@@ -12,9 +12,10 @@ import grpc
 import numpy as np
 
 from nbmonitor.errors import AttachError, InputError, UnknownRunError
-from nbmonitor.events import CommandRecord, CommandState, LinkState
+from nbmonitor.events import CommandRecord, CommandState, LinkState, Status
 from nbmonitor.interfaces import Window
 from nbmonitor.rpc import auth, codec, threads
+from nbmonitor.rpc.absence import QUIET, Absence
 from nbmonitor.rpc.channel import check, dial, explain, method
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.watching import Box, Watching
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from nbmonitor.subscription import Subscription
 
 DEADLINE = 2.0  # seconds that a dashboard can wait for an answer
+SENDING = 1.5  # and for the one to a command, in the thread that paints
 SILENCE = 2.0  # seconds without an answer of a watch after which the link is stale (it speaks every half second)
 SLOW = 1.5  # seconds of a round trip beyond which a link is degraded
 MEASURE = 2.0  # seconds between two round trips
@@ -42,6 +44,10 @@ class Client:
         ``host:port`` of the server.
     token
         Its token.
+    monotonic
+        A monotonic clock, in seconds.
+    lost_after
+        Seconds without a connection after which a run that did not end is LOST.
 
     Raises
     ------
@@ -49,10 +55,19 @@ class Client:
         When ``address`` is none; from :meth:`connect` when nobody answers there, or refuses.
     """
 
-    def __init__(self, address: str, token: str | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        token: str | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        lost_after: float = 30.0,
+    ) -> None:
         self.forked = False
         self._address = check(address)
         self._metadata = auth.metadata(token)
+        self._monotonic = monotonic
+        self._absence = Absence(self._address, lost_after)
         self._channel: grpc.Channel | None = None
         self._lock = threading.Lock()
         self._runs: dict[str, RunInfo] = {}  # oldest first
@@ -80,7 +95,7 @@ class Client:
             text = explain(error, self._address) if isinstance(error, grpc.RpcError) else str(error)
             raise AttachError(text) from error
         self._runs = {r.run_id: r for r in reversed(found)}
-        watch = Watching(channel, self._metadata, "", on_seen=self._seen)
+        watch = Watching(channel, self._metadata, "", on_seen=self._seen, monotonic=self._monotonic)
         self._all = watch.start()
         watch.ready.wait(max(end - time.monotonic(), 0.1))
         return self
@@ -112,12 +127,14 @@ class Client:
 
     def runs(self) -> Sequence[RunInfo]:
         """All runs, newest first, as last told; :attr:`RunInfo.link` includes the road from here."""
+        self.check()
         with self._lock:
             found = list(reversed(self._runs.values()))
         return [self._linked(info) for info in found]
 
     def run(self, run_id: str) -> RunInfo:
         """One run as last told."""
+        self.check()
         info = self._runs.get(run_id)
         if info is None:
             self._look_for(run_id)
@@ -172,12 +189,15 @@ class Client:
             had = self._windows.get(key)
         if had is not None and had[0] == count:  # nothing was added since
             return had[1]
+        # The link is shown as it is; a chart that goes blank would only say it again.
+        kept = had[1] if had else Window(np.zeros(0), np.zeros(0, np.float32), 0, exact=True)
+        if not self._answers():
+            return kept
         asked = wire.History(run_id, (name,), kind, axis, lo, hi, max_points)
         try:
             found = wire.read_window(self._ask("GetHistory", wire.ask_history(asked), DEADLINE))
         except (grpc.RpcError, InputError, AttachError):
-            # The link is shown as it is; a chart that goes blank would only say it again.
-            return had[1] if had else Window(np.zeros(0), np.zeros(0, np.float32), 0, exact=True)
+            return kept
         with self._lock:
             self._windows[key] = (count, found)
             self._windows.move_to_end(key)
@@ -187,20 +207,31 @@ class Client:
 
     def events(self, run_id: str, *, limit: int = 200) -> Sequence[Event]:
         """The latest sparse events, oldest first."""
-        return list(self._ready(run_id).sparse)[-limit:]
+        told = list(self._ready(run_id).sparse)
+        with self._lock:
+            return self._absence.merged(run_id, told)[-limit:]
 
     def latest(self, run_id: str) -> Sequence[Event]:
         """The newest Performance and Batch events."""
         return sorted(self._ready(run_id).newest.values(), key=lambda e: e.seq)
 
     def send(self, command: Command) -> CommandRecord:
-        """Post a command; when the server does not answer, nobody knows whether it arrived (UNCONFIRMED)."""
+        """Post a command; when the server does not answer, nobody knows whether it arrived (UNCONFIRMED).
+
+        Without a connection it is REJECTED at once: it would only arrive when nobody means it any more.
+        """
+        if self._road() is LinkState.DISCONNECTED:
+            text = (
+                f"there is no connection to the server at {self._address}: the command was not sent"
+            )
+            now = time.time()
+            return CommandRecord(command, CommandState.REJECTED, error=text, resolved_at=now)
         with self._lock:
             self._mine[command.command_id] = None
             while len(self._mine) > 1_000:
                 self._mine.popitem(last=False)
         try:
-            record = wire.read_sent(self._ask("SendCommand", wire.send(command), 5.0))
+            record = wire.read_sent(self._ask("SendCommand", wire.send(command), SENDING))
         except (grpc.RpcError, InputError, AttachError) as error:
             text = explain(error, self._address) if isinstance(error, grpc.RpcError) else str(error)
             state = CommandState.UNCONFIRMED
@@ -209,6 +240,37 @@ class Client:
             text = "the server's answer is of a later version"
             return CommandRecord(command, CommandState.UNCONFIRMED, error=text)
         return replace(record, command=command)
+
+    # --- the road ----------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Look whether the server still answers, and tell what follows. Called by whoever reads; cheap."""
+        with self._lock:
+            runs = tuple(self._runs.values())
+            told = self._absence.look(self._road(), self._silence(), self._monotonic(), runs)
+            everywhere = self._everywhere
+            mail = [(e, w.boxes if (w := self._watches.get(e.run_id)) else ()) for e in told]
+        for event, boxes in mail:
+            for box in boxes:
+                box.put(event)
+            if isinstance(event.payload, Status):
+                for box in everywhere:
+                    box.put(event)
+
+    def _road(self) -> LinkState:
+        """The road from here to the server."""
+        watch = self._all
+        if watch is None or not watch.connected:
+            return LinkState.DISCONNECTED
+        return LinkState.STALE if self._silence() > SILENCE else LinkState.CONNECTED
+
+    def _silence(self) -> float:
+        """Seconds since the server last spoke."""
+        return self._monotonic() - self._all.heard if self._all is not None else 0.0
+
+    def _answers(self) -> bool:
+        """Whether it is worth asking: a viewer that waits for a dead server shows nothing at all."""
+        return self._road() is not LinkState.DISCONNECTED and self._silence() < QUIET
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -246,7 +308,12 @@ class Client:
             if self._channel is None:
                 raise AttachError("This client is not connected. Call connect() first.")
             watch = Watching(
-                self._channel, self._metadata, run_id, cursor=cursor, on_seen=self._seen
+                self._channel,
+                self._metadata,
+                run_id,
+                cursor=cursor,
+                on_seen=self._seen,
+                monotonic=self._monotonic,
             )
             self._watches[run_id] = watch.start()
             return watch
@@ -310,17 +377,18 @@ class Client:
 
     def _linked(self, info: RunInfo) -> RunInfo:
         """A run with the state of the whole road: from the trainer to its server, and from there to here."""
-        watch = self._all
+        watch, road = self._all, self._road()
         link, rtt = info.link, info.link_rtt
-        if watch is None or not watch.connected:
-            link = LinkState.DISCONNECTED
-        elif time.monotonic() - watch.heard > SILENCE:
-            link = LinkState.STALE
+        if road is not LinkState.CONNECTED:
+            link = road
         elif link is LinkState.CONNECTED and (self._rtt or 0.0) > SLOW:
             link = LinkState.DEGRADED
         if self._rtt is not None:
             rtt = self._rtt + (rtt or 0.0)
         again = watch.reconnects if watch is not None else 0
+        lost = self._absence.lost.get(info.run_id)
+        if lost is not None:
+            info = replace(info, state=lost.state, message=lost.message)
         return replace(info, link=link, link_rtt=rtt, reconnects=info.reconnects + again)
 
 

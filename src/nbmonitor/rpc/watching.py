@@ -69,6 +69,8 @@ class Watching:
         Number of the last event seen; None for "from now on".
     on_seen
         Called with every answer, from the thread.
+    monotonic
+        A monotonic clock, in seconds.
     """
 
     def __init__(
@@ -79,7 +81,9 @@ class Watching:
         *,
         cursor: int | None = None,
         on_seen: Callable[[Watching, wire.Seen], wire.Seen],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
         self.run_id = run_id
         self.cursor = cursor
         self.connected = False
@@ -160,8 +164,7 @@ class Watching:
                 _log.debug("watch of %r broke: %r", self.run_id, error)
                 attempt += 1
             self.connected = False
-            if not self._closing.wait(threads.back_off(attempt, random.random, most=5.0)):
-                self.reconnects += 1
+            self._closing.wait(threads.back_off(attempt, random.random, most=5.0))
 
     def _read(self) -> None:
         self._asked = self.demand()
@@ -182,8 +185,11 @@ class Watching:
             call.cancel()
 
     def _take(self, seen: wire.Seen) -> None:
-        self.heard, self.connected, self.error = time.monotonic(), True, None
         seen = self._on_seen(self, seen)
+        if not self.connected and self.ready.is_set():
+            self.reconnects += 1
+        # After its word was taken: who finds the road open reads what the server says now.
+        self.heard, self.connected, self.error = self._monotonic(), True, None
         last = seen.runs[0].last_seq if self.run_id and seen.runs else None
         anew = seen.caught_up and last is not None and last < (self.cursor or 0)
         if anew:  # another server, with numbers of its own
