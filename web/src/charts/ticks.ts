@@ -52,13 +52,13 @@ export type Scale = { range: [number, number]; tickvals: number[]; ticktext: str
 export function linearScale(low: number, high: number, most: number, fraction: boolean, fromZero: boolean): Scale {
   let [lo, hi] = fromZero ? [Math.min(0, low), Math.max(0, high)] : [low, high];
   if (hi - lo <= Math.max(Math.abs(hi), Math.abs(lo)) * FLAT) {
-    const room = Math.abs(hi) / 2 || 1;
+    const room = Math.abs(hi) * 0.55 || 1.1;
     [lo, hi] = [lo - room, hi + room];
   } else {
     const room = (hi - lo) * 0.055;
     [lo, hi] = [lo < 0 || !fromZero ? lo - room : lo, hi + room];
   }
-  const rough = (hi - lo) / most;
+  const rough = (hi - lo) / (most + 1.5);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * ([1, 2, 5].find((one) => one * power >= rough * 0.999) ?? 10);
   const tickvals: number[] = [];

@@ -177,7 +177,9 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
     said("batch", batchSaid, homes.batch);
 
     const reason = state.health.state === "gone" ? "" : run.why;
-    setText(why, !run.steerable && Object.keys(has).length > 0 ? reason : "");
+    // Of a run that is over the header says so; beside the buttons it would only take their room.
+    setText(why, !run.steerable && !ENDED.has(run.state) && Object.keys(has).length > 0 ? reason : "");
+    setAttr(el, "title", run.steerable ? null : reason || null);
     show(why, why.textContent !== "");
   }
 
