@@ -328,6 +328,9 @@ def test_what_is_said_of_a_server_that_is_silent_and_then_gone():
     told = absence.merged("r", theirs)
     assert [e.payload for e in (told[0], told[-1])] == [LogLine("a"), LogLine("b")]
     assert len(told) == 8
+    own = [e.seq for e in told[1:-1]]
+    assert own == sorted(own), "a mailbox orders by them"
+    assert own[-1] < 0
     assert absence.merged("o", ()) == [], "nothing is said of what had ended"
 
 

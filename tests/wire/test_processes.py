@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -157,6 +158,34 @@ def test_a_server_that_is_killed_and_restarted_gets_everything_exactly_once(make
         publisher.close(0.5)
         for each in servers:
             each.kill()
+
+
+def test_a_server_that_is_stopped_is_stale_and_killed_in_its_sleep_is_gone(
+    make_trainer, eventually
+):
+    token = auth.new_token()
+    server = ServerProcess(0, token)
+    address = f"127.0.0.1:{server.port}"
+    publisher = Publisher(address, token).start()
+    client = Client(address, token, lost_after=0.5).connect()
+    try:
+        run_id = make_trainer(publisher).run_id
+        publisher.flush(5)
+        eventually(lambda: [i for i in client.runs() if i.run_id == run_id])
+        server.process.send_signal(signal.SIGSTOP)
+        eventually(lambda: client.run(run_id).link is LinkState.STALE, 5)
+        assert client.run(run_id).state is RunState.INITIALIZING, "a link is no run"
+        start = time.monotonic()
+        record = client.send(Command(run_id, CommandKind.STOP))
+        assert time.monotonic() - start < 2.5
+        assert record.state is CommandState.UNCONFIRMED
+        server.process.kill()
+        eventually(lambda: client.run(run_id).link is LinkState.DISCONNECTED, 2)
+        eventually(lambda: client.run(run_id).state is RunState.LOST, 5)
+    finally:
+        publisher.close(0.2)
+        client.close()
+        server.kill()
 
 
 def test_an_exit_with_viewers_attached_does_not_hang():

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from nbmonitor.events import Payload, RunInfo
 
 QUIET = 5.0  # seconds without an answer, over a connection that stands, after which that is said
+OURS = -(
+    1 << 40
+)  # numbers of our own events begin here: never one of the server's, nobody's cursor
 KEPT = 50  # events of our own kept of a run
 
 
@@ -38,7 +41,7 @@ class Absence:
         self._link = LinkState.CONNECTED  # as it was last told
         self._since = 0.0  # monotonic clock of when it went
         self._said: dict[str, deque[tuple[int, Event]]] = {}
-        self._count = 0
+        self._seq = OURS
 
     def look(
         self, link: LinkState, silence: float, now: float, runs: Iterable[RunInfo]
@@ -98,14 +101,14 @@ class Absence:
     def merged(self, run_id: str, events: Iterable[Event]) -> list[Event]:
         """Events of the server with our own where they belong."""
         own = self._said.get(run_id, ())
-        placed = [(e.seq, 0, e) for e in events] + [(after, -e.seq, e) for after, e in own]
-        return [e for _, _, e in sorted(placed, key=lambda p: p[:2])]
+        placed = [((e.seq, 0, 0), e) for e in events]
+        placed += [((after, 1, e.seq), e) for after, e in own]
+        return [e for _, e in sorted(placed, key=lambda p: p[0])]
 
     def _say(self, info: RunInfo, payload: Payload) -> Event:
-        self._count += 1
+        self._seq += 1
         now = time.time()
-        # The numbers of events are the server's; ours run the other way, and are nobody's cursor.
-        event = Event(info.run_id, info.step, now, payload, seq=-self._count, received=now)
+        event = Event(info.run_id, info.step, now, payload, seq=self._seq, received=now)
         own = self._said.setdefault(info.run_id, deque(maxlen=KEPT))
         own.append((info.last_seq, event))
         return event
