@@ -445,17 +445,41 @@ def test_quantise_keeps_uint8_as_it_is():
 
 
 def test_frames_that_cost_too_much_become_fewer_and_come_back(make, fake):
-    now = [0.0]
-    run = make(sink=fake, monotonic=lambda: now[0], overhead=0.02)
+    run = make(sink=fake, overhead=0.03)
     run._enter()
     run._outbox.close()
-    high, low = 0.05, 0.001
-    costs = [high] * 8 + [0.015] + [high] * 3 + [low] * 3
-    stretches = [1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 4, 4, 2, 1, 1]
-    for cost, stretch in zip(costs, stretches, strict=True):
-        now[0] += 1.1
-        run._spare(now[0], cost)
-        assert run._outbox.stretch == stretch
-    run._outbox.stretch = 4.0
-    run._outbox._refresh_demand()
-    assert run._outbox.frame_interval == pytest.approx(4 / 60)
+    box = run._outbox
+
+    def interval(*prices):
+        box.prices.extend(prices)
+        box._refresh_demand()
+        return box.frame_interval
+
+    assert interval(0.0004) == pytest.approx(1 / 60), "2.4 % of the time is within 3 %"
+    assert interval(0.0004, 0.0004, 0.05, 0.05) == pytest.approx(1 / 60), "two slow ones of five"
+    assert interval(*[0.003] * 5) == pytest.approx(0.1)
+    assert interval(*[5.0] * 5) == 10.0, "at worst as often as when nobody looks"
+    assert interval(*[0.0004] * 3) == pytest.approx(1 / 60)
+    fake.fps = 0.0
+    assert interval() == 10.0
+
+
+def test_the_price_of_a_frame_is_cpu_time_and_a_skipped_one_has_none(make, fake):
+    class Slow:
+        shape = (4, 8, 8)
+
+        def __getitem__(self, index):
+            time.sleep(0.02)
+            return np.zeros(self.shape)[index]
+
+        def __array__(self, dtype=None, copy=None):
+            return np.zeros(self.shape)
+
+    fake.fps = 0.0  # one frame, then none for ten seconds
+    run = make(sink=fake)
+    run.log_batch(Slow())
+    for _ in range(5):
+        run.log_batch(Slow())
+    (price,) = run._outbox.prices
+    assert 0 < price < 0.015, "the wait of 20 ms is none of it"
+    assert run._progress.spent > 0.02

@@ -150,10 +150,72 @@ def test_activity_grows_with_each_call(run):
     assert seen == sorted(set(seen))
 
 
-def test_supersede(run, person):
-    run.log(a=1.0)
+def test_a_run_that_was_never_driven_is_superseded(run, person):
     run.supersede()
     assert end(person) == ("interrupted", "superseded by a new run")
+
+
+def test_a_run_within_its_loop_is_superseded(run, person):
+    loop = iter(run.track(range(3)))
+    next(loop)
+    run.supersede()
+    assert end(person) == ("interrupted", "superseded by a new run")
+
+
+def test_a_run_whose_loop_was_left_is_superseded(run, person):
+    for _ in run.track(range(3)):
+        break
+    run.supersede()
+    assert end(person) == ("interrupted", "superseded by a new run")
+
+
+def test_a_run_whose_loops_ran_to_their_end_is_complete_when_the_next_begins(run, person):
+    for _ in run.track(range(3)):
+        run.log(a=1.0)
+    for _ in run.track(range(3), split="val"):
+        pass
+    assert run.state is RunState.RUNNING
+    run.supersede()
+    assert end(person) == ("completed", "")
+
+
+def test_a_loop_in_a_thread_outlives_the_cell_that_began_it(run, person):
+    go, began = threading.Event(), threading.Event()
+
+    def train():
+        for _ in run.track(range(2)):
+            began.set()
+            go.wait(5)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    assert began.wait(5)
+    run.abandon(None)
+    assert run.state is RunState.RUNNING
+    go.set()
+    thread.join(5)
+    run.abandon(None)
+    assert end(person) == ("completed", "")
+
+
+def test_logging_after_finish_opens_the_run_again_and_says_so_once(make):
+    run = make()
+    run.log(a=1.0)
+    run.finish()
+    with pytest.warns(UserWarning, match="opened it again") as caught:
+        run.log(a=2.0)
+        run.log(a=3.0)
+    assert len(caught) == 1
+    assert run.state is RunState.RUNNING
+
+
+def test_iterating_after_finish_opens_the_run_again_silently(make):
+    run = make()
+    run.log(a=1.0)
+    run.finish()
+    for _ in run.track(range(2)):
+        run.log(a=2.0)
+    assert run.state is RunState.RUNNING
 
 
 def test_iterating_again_opens_the_same_run_again(run, person):
@@ -261,7 +323,7 @@ def test_a_process_that_ends_ends_its_run(body, told):
         assert done.stdout.strip() == told.strip()
 
 
-def test_in_a_forked_child_every_call_is_a_counted_no_op(run, broker):
+def test_in_a_forked_child_every_call_is_a_counted_no_op(run, broker, capfd):
     run.log(a=1.0)
     read, write = os.pipe()
     pid = os.fork()
@@ -289,6 +351,8 @@ def test_in_a_forked_child_every_call_is_a_counted_no_op(run, broker):
     assert os.read(read, 1000) == b"none"
     os.close(read)
     os.close(write)
+    said = capfd.readouterr().err
+    assert said.count("log them where nbmonitor.init was called") == 1, said
     run.log(a=3.0)
     assert run.history("a")[1].tolist() == [1.0, 3.0]
     assert run.state is RunState.RUNNING

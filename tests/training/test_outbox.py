@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
 import time
@@ -191,12 +192,29 @@ def test_closing_twice_and_starting_again(make, fake):
     assert [v for _, v in scalars(fake)] == [1.0, 2.0]
 
 
+def test_the_mean_of_a_step_goes_on_from_block_to_block():
+    columns = Columns()
+
+    def build(*rows):
+        (column,) = columns.build([(step, 0.0, {"a": value}, mean) for step, value, mean in rows])
+        return list(zip(column.steps.tolist(), column.values.tolist(), strict=True))
+
+    assert build((0, 1.0, True)) == [(0, 1)]
+    assert build((0, 2.0, True), (0, 6.0, True), (1, 5.0, True)) == [(0, 3), (1, 5)]
+    assert build((1, 8.0, True)) == [(1, 6.5)]
+    assert build((1, 100.0, False)) == [(1, 100)], "the last word"
+    assert build((1, 50.0, True)) == [(1, 75)], "and from there on"
+    assert build((2, 4.0, True), (3, 1.0, True)) == [(2, 4), (3, 1)]
+    assert build((3, math.inf, True), (3, 1.0, True)) == [(3, math.inf)]
+    assert math.isnan(build((3, math.nan, True), (3, 1.0, True))[0][1])
+
+
 def test_within_a_block_the_last_value_of_a_step_counts():
     rows = [
-        (0, 1.0, {"a": 1.0}),
-        (0, 2.0, {"a": 2.0, "b": 3.0}),
-        (1, 3.0, {"a": 4.0}),
-        (0, 4.0, {"a": 5.0}),
+        (0, 1.0, {"a": 1.0}, False),
+        (0, 2.0, {"a": 2.0, "b": 3.0}, False),
+        (1, 3.0, {"a": 4.0}, False),
+        (0, 4.0, {"a": 5.0}, False),
     ]
     a, b = Columns().build(rows)
     assert (a.name, a.steps.tolist(), a.values.tolist(), a.times.tolist()) == (
@@ -299,9 +317,9 @@ def test_overhead_is_the_share_of_our_calls(clocked):
     run, now = clocked
     put = run._outbox.put
 
-    def slow_put(step, values):
+    def slow_put(step, values, mean=False):
         now[0] += 0.002
-        put(step, values)
+        put(step, values, mean)
 
     run._outbox.put = slow_put
     for _ in run.track(range(100)):

@@ -24,13 +24,40 @@ def test_a_step_is_a_completed_boundary(run):
     assert points(run, "after") == [(3, 1)]
 
 
-def test_calls_within_a_step_merge_and_the_last_word_counts(run):
+def test_calls_within_a_step_are_averaged(run):
+    """Gradient accumulation: one point a step, whatever the worker took in between."""
     for x in run.track([1.0, 2.0]):
         run.log(a=x)
         run.log(b=-x)
-        run.log(a=10 * x)
-    assert points(run, "a") == [(0, 10), (1, 20)]
+        run._outbox.flush()
+        run.log(a=9 * x)
+    assert points(run, "a") == [(0, 5), (1, 10)]
     assert points(run, "b") == [(0, -1), (1, -2)]
+
+
+def test_with_a_step_of_its_own_the_last_word_counts(run):
+    for value in (1.0, 2.0, 6.0):
+        run.log({"a": value}, step=7)
+        run._outbox.flush()
+    assert points(run, "a") == [(7, 6)]
+
+
+def test_a_validation_loop_gives_the_mean_over_its_batches(run):
+    for epoch in run.epochs(2):
+        for _ in run.track(range(3)):
+            run.log(loss=1.0)
+        for i in run.track(range(4), split="val"):
+            run.log(val_loss=10.0 * epoch + i)
+    assert points(run, "val_loss") == [(3, 1.5), (6, 11.5)]
+    assert points(run, "loss") == [(i, 1) for i in range(6)]
+
+
+def test_a_validation_in_the_middle_of_training_gives_its_mean_too(run):
+    for step in run.track(range(4)):
+        if step == 2:
+            for i in run.track([5.0, 7.0], split="val"):
+                run.log(val_loss=i)
+    assert points(run, "val_loss") == [(2, 6)]
 
 
 def test_an_explicit_step_applies_to_its_call_alone(run):
@@ -71,7 +98,7 @@ def test_counting_for_itself_ends_at_the_first_boundary(run):
     for _ in run.track(range(2)):
         run.log(x=3.0)
         run.log(x=4.0)
-    assert points(run, "x") == [(0, 1), (1, 4), (2, 4)]
+    assert points(run, "x") == [(0, 1), (1, 3), (2, 3.5)]
 
 
 def test_step_is_the_boundary_of_hand_written_loops(run):

@@ -25,6 +25,12 @@ MAX_NAMES = 100_000  # distinct series of a run
 MAX_STEP = 2**53  # beyond it float64, the x axis, can no longer tell two steps apart
 
 
+def one_line(words: object, most: int = 200) -> str:
+    """Words of an error on one line, short enough to be read."""
+    text = " ".join(_safe(words).split())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def clean(name: object) -> str:
     r"""A name that can be stored, sent and shown: at most 200 characters, none of them a control character.
 

@@ -5,6 +5,7 @@ The public surface is :class:`nbmonitor.training.run.Run`; the loops in ``loops.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from nbmonitor.events import RunState
@@ -30,6 +31,7 @@ class Driver(Lifecycle):
         if loop.counts:
             p.self_counting = False
             self._broken = False
+        self._driven_by = threading.current_thread()
         p.last_sign = began
         p.boundaries += 1
         waited = p.waited

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbmonitor.errors import InputError
-from nbmonitor.training.capture import array, host
+from nbmonitor.training.capture import array, host, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,8 +48,8 @@ def take(name: str, value: Any, total: int, notices: Notices) -> Any:
     except Exception as error:
         notices.warn(
             f"labels:{name}",
-            f"run.log_batch cannot use `{name}=`: {error}. Expected one number a picture, for `logits` (N, C), for "
-            "`targets` also one-hot (N, C). The pictures are shown without it.",
+            f"run.log_batch cannot use `{name}=`: {one_line(error)}. Expected one number a picture, for `logits` "
+            "(N, C), for `targets` also one-hot (N, C). The pictures are shown without it.",
         )
         return None
     if shape[0] != total:

@@ -64,9 +64,9 @@ class Lanes:
         self._bell = Bell()
         self._why_lost = ""
 
-    def put(self, step: int, values: dict[str, Any]) -> None:
-        """Take the values of one call. No lock, no wait."""
-        self._rows.append((step, self._clock(), values))
+    def put(self, step: int, values: dict[str, Any], mean: bool = False) -> None:
+        """Take the values of one call; ``mean``: averaged within the step. No lock, no wait."""
+        self._rows.append((step, self._clock(), values, mean))
         self.calls += 1
         self.added += ROW_BYTES + VALUE_BYTES * len(values)
         if self.asleep or self.added - self.removed > self._alarm:
@@ -74,7 +74,7 @@ class Lanes:
 
     def post(self, step: int, payload: Payload) -> None:
         """Take a payload, in order with the rows, and wake the worker."""
-        self._rows.append((step, self._clock(), payload))
+        self._rows.append((step, self._clock(), payload, False))
         self._bell.ring()
 
     def show(self, split: str, frame: Any) -> None:

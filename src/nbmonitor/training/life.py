@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import weakref
@@ -18,6 +19,7 @@ class Mortal(Protocol):
 
 
 _runs: weakref.WeakSet[Mortal] = weakref.WeakSet()
+_told: list[bool] = []  # not empty: this child was told
 _watching: list[bool] = []  # not empty: the process is watched
 
 
@@ -30,6 +32,21 @@ def watch(run: Mortal) -> None:
     _runs.add(run)
 
 
+def say_forked(name: str) -> None:
+    """Say, once a child process, that nothing is logged from it."""
+    if _told:
+        return
+    _told.append(True)
+    text = (
+        f"nbmonitor: run {name!r} is not logged to from a forked process ({os.getpid()}), such as a worker of a "
+        "DataLoader. Give the values back and log them where nbmonitor.init was called.\n"
+    )
+    with contextlib.suppress(
+        OSError
+    ):  # straight out: a lock of a stream may have been held when it forked
+        os.write(2, text.encode())
+
+
 def last_error() -> BaseException | None:
     """The exception that last went uncaught in this process: set before `atexit` when one ends a script."""
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
@@ -37,6 +54,7 @@ def last_error() -> BaseException | None:
 
 
 def _in_child() -> None:
+    _told.clear()
     for run in list(_runs):
         run._forked()
     _runs.clear()

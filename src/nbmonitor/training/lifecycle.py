@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from nbmonitor.training.notices import Notices
 
 END_WITHIN = 5.0  # seconds that an end may take to hand over what is left
-PATIENCE = 4  # seconds in a row of too much cost before frames become fewer
-MAX_STRETCH = 64.0  # at worst about one frame a second instead of 60
 FACTS_EVERY = 1.0  # seconds between two reports of facts that change by themselves (a scheduled learning rate)
 
 
@@ -51,7 +49,15 @@ class Lifecycle:
         self._control = Control(info, self._answer, clock=clock, monotonic=monotonic)
         self._encode, self._interval = encode, interval
         self._outbox = Outbox(
-            sink, info, self, encode, notices, clock=clock, monotonic=monotonic, interval=interval
+            sink,
+            info,
+            self,
+            encode,
+            notices,
+            clock=clock,
+            monotonic=monotonic,
+            interval=interval,
+            overhead=overhead,
         )
         self._controls: dict[str, dict[str, Any]] = {}
         self._controls_told: Mapping[str, Mapping[str, Any]] = {}
@@ -63,7 +69,8 @@ class Lifecycle:
         self._stepped_at_open = 0
         self._epoch_loops: list[object] = []
         self._broken = False  # the outermost loop was left by break, or by an exception
-        self._overhead, self._spare_at, self._costly = overhead, 0.0, 0
+        self._finished = False  # by a word of the user's, not by the end of a cell or a loop
+        self._driven_by: threading.Thread | None = None
         self._gone = False  # the process ends
         self._gate = True  # anything but plain running: the hot path turns off here
         self._opened = False
@@ -84,10 +91,12 @@ class Lifecycle:
             self._outbox.start()
             life.watch(self)
 
-    def _enter(self) -> bool:
-        """Come to a call while not plainly running: whether the call may go on."""
+    def _enter(self, *, looping: bool = False) -> bool:
+        """Come to a call, or to the top of a loop, while not plainly running: whether it may go on."""
         if os.getpid() != self._pid or self._gone:
             self._ignored += 1
+            if os.getpid() != self._pid:
+                life.say_forked(self._info.name)
             return False
         if not self._opened:
             self._notices.warn(
@@ -99,6 +108,14 @@ class Lifecycle:
         with self._lock:
             if not self._gate:
                 return True
+            self._driven_by = threading.current_thread()
+            if self._finished and not looping:
+                self._notices.warn(
+                    "finished",
+                    "This run had been ended, by `run.finish()` or the end of its `with` block: logging to it opened "
+                    "it again. Log before its end, or begin another run by `nbmonitor.init(...)`.",
+                )
+            self._finished = False
             if self._state.ended:
                 self._last_end = Status(self._state, self._message, self._error_type)
                 self._control.reopen()
@@ -138,6 +155,17 @@ class Lifecycle:
             self._sink.flush(max(0.1, END_WITHIN - (self._monotonic() - began)))
         except Exception:
             self._outbox._failed("its sink could not flush")
+
+    def _elsewhere(self) -> bool:
+        """Whether a loop is going on in another thread."""
+        thread = self._driven_by
+        looping = bool(self._progress.loops or self._epoch_loops)
+        return (
+            looping
+            and thread is not None
+            and thread is not threading.current_thread()
+            and thread.is_alive()
+        )
 
     def _drove(self) -> bool:
         return self._progress.boundaries > self._stepped_at_open
@@ -219,30 +247,11 @@ class Lifecycle:
         now = self._monotonic()
         report = self._meter.due(now)
         if report is not None:
-            self._spare(now, report.overhead)
             yield report
         if now - self._facts_at >= FACTS_EVERY and self._controls != self._controls_told:
             self._facts_at = now
             self._controls_told = {name: dict(facts) for name, facts in self._controls.items()}
             yield RunUpdate(controls=self._controls_told)
-
-    def _spare(self, now: float, overhead: float | None) -> None:
-        """Fewer frames once our calls cost more of a step than they may for some seconds; more again when they do not.
-
-        Not at once: on a machine with other work a single call that was held up by it costs as much as hundreds.
-        """
-        if overhead is None or now < self._spare_at:
-            return
-        self._spare_at = now + 1.0
-        if overhead > self._overhead:
-            self._costly += 1
-            if self._costly >= PATIENCE:
-                self._costly = 0
-                self._outbox.stretch = min(MAX_STRETCH, self._outbox.stretch * 2)
-        else:
-            self._costly = 0
-            if overhead < self._overhead / 2:
-                self._outbox.stretch = max(1.0, self._outbox.stretch / 2)
 
     def _heartbeat(self) -> Heartbeat:
         """A sign of life of the process, with the age of the last boundary: that of the loop."""

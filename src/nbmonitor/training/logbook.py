@@ -14,7 +14,7 @@ from nbmonitor.errors import InputError
 from nbmonitor.events import Epoch
 from nbmonitor.training import images as imaging
 from nbmonitor.training import labels
-from nbmonitor.training.capture import clean, number, numbers, read, step_number
+from nbmonitor.training.capture import clean, number, numbers, one_line, read, step_number
 from nbmonitor.training.driver import Driver
 from nbmonitor.training.frames import Encoder, Frame, Pace
 from nbmonitor.training.notices import Notices
@@ -36,7 +36,7 @@ class Logbook(Driver):
         sink: Sink,
         info: RunInfo,
         *,
-        overhead: float = 0.02,
+        overhead: float = 0.03,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.perf_counter,
         interval: float = 2.0,
@@ -62,9 +62,18 @@ class Logbook(Driver):
         self._epochs_logged = 0  # where nothing counts epochs
 
     def log(
-        self, mapping: Mapping[str, Any] | None = None, /, *, step: int | None = None, **values: Any
+        self,
+        mapping: Mapping[str, Any] | None = None,
+        /,
+        *extra: Any,
+        step: int | None = None,
+        **values: Any,
     ) -> None:
         """Log numbers: ``run.log(loss=loss)`` or ``run.log({"train/loss": loss})``.
+
+        Values that are logged several times under one name within one step of the run are averaged: ``val_loss`` in a
+        validation loop becomes its mean over the batches, ``loss`` of accumulated micro-batches theirs. With ``step=``
+        the last word counts.
 
         Parameters
         ----------
@@ -79,6 +88,8 @@ class Logbook(Driver):
         try:
             if self._gate and not self._enter():
                 return
+            if extra:
+                self._positional("log", "log(loss=0.5) or log({'loss': 0.5}, step=7)")
             if mapping is not None:
                 values = self._merged(mapping, values)
             else:
@@ -97,7 +108,7 @@ class Logbook(Driver):
                 if progress.self_counting:
                     self._count_itself(values)
                 at = progress.step
-            self._outbox.put(at, values)
+            self._outbox.put(at, values, step is None)
             if self._waiting:
                 self._notices.say_waiting()
             progress.spent += self._monotonic() - began
@@ -135,8 +146,8 @@ class Logbook(Driver):
 
     def log_batch(
         self,
-        images: Any,
-        *,
+        images: Any = None,
+        *extra: Any,
         logits: Any = None,
         predictions: Any = None,
         confidence: Any = None,
@@ -145,6 +156,7 @@ class Logbook(Driver):
         sample_ids: Any = None,
         split: str = "train",
         step: int | None = None,
+        **unknown: Any,
     ) -> None:
         """Show a batch: its first 16 pictures with prediction and truth, right and wrong counted over all of it.
 
@@ -170,13 +182,23 @@ class Logbook(Driver):
             Names of the samples, N.
         """
         began = self._monotonic()
+        started = None
         self._frames += 1
         try:
             if self._gate and not self._enter():
                 return
             if not self._pace.due(split, began, self._outbox.frame_interval):
                 return
-            taken, layout, total = imaging.take(images, self._buffers)
+            started = time.thread_time()
+            if extra:
+                self._positional("log_batch", "log_batch(images, logits=…, targets=…)")
+            if unknown:
+                self._notices.warn(
+                    "unknown",
+                    f"run.log_batch knows no {', '.join(unknown)}: left out. It takes logits, predictions, "
+                    "confidence, targets, loss, sample_ids, split and step.",
+                )
+            taken, layout, total = imaging.take(images, self._buffers, self._outbox.pixels)
             if total == 0:
                 raise InputError("there are 0 pictures in it")
             say = self._notices
@@ -203,10 +225,14 @@ class Logbook(Driver):
             if self._waiting:
                 self._notices.say_waiting()
         except InputError as error:
-            self._notices.warn("batch", f"run.log_batch shows nothing of this batch: {error}")
+            self._notices.warn(
+                "batch", f"run.log_batch shows nothing of this batch: {one_line(error)}"
+            )
         except Exception as error:
             self._broke("log_batch", error)
         finally:
+            if started is not None:
+                self._outbox.prices.append(time.thread_time() - started)
             self._progress.spent += self._monotonic() - began
 
     def _loss(self, loss: Any) -> Any:
@@ -237,8 +263,15 @@ class Logbook(Driver):
         except Exception as error:
             self._broke("log_epoch", error)
 
+    def _positional(self, what: str, remedy: str) -> None:
+        self._notices.warn(
+            f"positional:{what}",
+            f"run.{what} takes one thing without a name, the rest is left out. Name them: run.{remedy}.",
+        )
+
     def _broke(self, what: str, error: Exception) -> None:
         self._notices.warn(
             f"error:{what}",
-            f"run.{what} left out what it was given: {type(error).__name__}: {error}. Training is not affected.",
+            f"run.{what} left out what it was given: {type(error).__name__}: {one_line(error)}. "
+            "Training is not affected.",
         )

@@ -46,7 +46,7 @@ class Track(Generic[T]):
         return True
 
     def __iter__(self) -> Iterator[T]:
-        if self._driver._gate and not self._driver._enter():
+        if self._driver._gate and not self._driver._enter(looping=True):
             return iter(self._iterable)
         return _Pass(self)
 
@@ -71,7 +71,7 @@ class _Pass(Iterator[T]):
         if self._over:
             raise StopIteration
         driver = self._driver
-        if driver._gate and not driver._enter():  # a forked child goes on without us
+        if driver._gate and not driver._enter(looping=True):  # a forked child goes on without us
             return next(self._plain())
         try:
             if self._loop is None:
@@ -158,7 +158,7 @@ class Epochs(Iterator[int]):
         if self._over:
             raise StopIteration
         driver = self._driver
-        if self._plain or (driver._gate and not driver._enter()):
+        if self._plain or (driver._gate and not driver._enter(looping=True)):
             self._plain = True
             return self._number()
         progress = driver._progress

@@ -7,7 +7,9 @@ never the loop.
 from __future__ import annotations
 
 import logging
+import statistics
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbmonitor.events import (
@@ -23,6 +25,7 @@ from nbmonitor.events import (
     RunInfo,
     Scalars,
 )
+from nbmonitor.training.capture import one_line
 from nbmonitor.training.columns import EPOCH_KEY, Columns
 from nbmonitor.training.lanes import MAX_BYTES, ROW_BYTES, VALUE_BYTES, Lanes
 
@@ -67,8 +70,11 @@ class Outbox(Lanes):
         Makes a :class:`~nbmonitor.events.Batch` of a frame; called on the worker with tiles' widest side in pixels.
     interval
         Seconds between two heartbeats.
+    overhead
+        Share of the time that taking frames may cost the training thread (0..1).
 
-    ``frame_interval``: seconds that should lie between two frames of a split.
+    ``frame_interval``: seconds that should lie between two frames of a split. ``prices``: CPU seconds that the training
+    thread spent on each of the last frames.
     """
 
     def __init__(
@@ -82,15 +88,17 @@ class Outbox(Lanes):
         clock: Callable[[], float],
         monotonic: Callable[[], float],
         interval: float = 2.0,
+        overhead: float = 0.03,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         super().__init__(clock, max_bytes)
         self.errors = 0
         self.frame_interval = KEYFRAME_EVERY
-        self.stretch = 1.0  # frames come so many times slower than wanted, where they cost too much
+        self.prices: deque[float] = deque(maxlen=5)
+        self.pixels = 512  # widest side of a tile that viewers want
         self._sink, self._info, self._pulse, self._encode = sink, info, pulse, encode
         self._notices = notices
-        self._monotonic, self._interval = monotonic, interval
+        self._monotonic, self._interval, self._overhead = monotonic, interval, overhead
         self._columns = Columns()
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -98,7 +106,7 @@ class Outbox(Lanes):
         self._busy_until = 0.0
         self._gap_told = 0
         self._epoch_step = -1
-        self._pixels = 512
+        self._told: set[str] = set()  # kinds of pictures that could not be shown
 
     def start(self) -> None:
         """Start the worker; idempotent, and again after :meth:`close`."""
@@ -110,6 +118,11 @@ class Outbox(Lanes):
         self._thread.start()
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of series so far."""
+        return self._columns.names
+
+    @property
     def running(self) -> bool:
         """Whether the worker is there."""
         return self._thread is not None and self._thread.is_alive()
@@ -119,7 +132,7 @@ class Outbox(Lanes):
         if not self.running or threading.current_thread() is self._thread:
             return not self._rows
         done = threading.Event()
-        self._rows.append((0, 0.0, done))
+        self._rows.append((0, 0.0, done, False))
         self._bell.ring()
         return done.wait(timeout)
 
@@ -170,7 +183,7 @@ class Outbox(Lanes):
         events = list(self._pictures())
         due = list(self._pulse._due())
         if due and epoch is not None:
-            self._rows.append((step, self._clock(), {EPOCH_KEY: epoch}))
+            self._rows.append((step, self._clock(), {EPOCH_KEY: epoch}, False))
             self.added += ROW_BYTES + VALUE_BYTES
         flushed: list[threading.Event] = []
         left = len(self._rows) + len(self._rescued)  # what comes meanwhile waits for the next tick
@@ -203,7 +216,7 @@ class Outbox(Lanes):
         def end_block() -> None:
             if block:
                 columns = self._monotone(self._columns.build(block))
-                at, when, _ = block[-1]
+                at, when, *_ = block[-1]
                 if columns:
                     events.append(self._event(max(step, 0) or at, when, Scalars(columns)))
                 block.clear()
@@ -216,7 +229,7 @@ class Outbox(Lanes):
             if isinstance(row[2], threading.Event):
                 flushed.append(row[2])
             else:
-                events.append(self._event(*row))
+                events.append(self._event(*row[:3]))
         end_block()
         if self._columns.refused:
             self.lost += self._columns.refused
@@ -253,13 +266,15 @@ class Outbox(Lanes):
                 continue
             self._busy_until = self._monotonic() + 1.0
             try:
-                step, when, batch = self._encode(frame, self._pixels)
+                step, when, batch = self._encode(frame, self.pixels)
             except Exception as error:
-                self._notices.later(
-                    "picture", f"run.log_batch could not show a batch of split {split!r}: {error}"
-                )
-                line = LogLine(f"A batch of {split!r} could not be shown: {error}", "warning")
-                yield self._event(self._pulse._position()[0], self._clock(), line)
+                kind = f"picture:{split}:{type(error).__name__}"
+                if kind not in self._told:  # once: a batch like this one may come at every step
+                    self._told.add(kind)
+                    said = f"a batch of {split!r}: {one_line(error)}"
+                    self._notices.later(kind, f"run.log_batch could not show {said}")
+                    line = LogLine(f"Could not show {said} (told once)", "warning")
+                    yield self._event(self._pulse._position()[0], self._clock(), line)
                 continue
             yield self._event(step, when, batch)
 
@@ -312,8 +327,13 @@ class Outbox(Lanes):
             demand = Demand()
             self._failed("its sink could not say what viewers want")
         fps = min(FASTEST, demand.fps)
-        self.frame_interval = self.stretch / fps if fps > 0 else KEYFRAME_EVERY
-        self._pixels = max(16, min(512, demand.pixels))
+        wanted = 1 / fps if fps > 0 else KEYFRAME_EVERY
+        # What a frame costs is CPU time, the middle of the last ones: the wall clock also counts what other threads and
+        # processes of a busy machine took, and would thin frames where these cost next to nothing.
+        prices = tuple(self.prices)
+        price = statistics.median_low(prices) if prices else 0.0
+        self.frame_interval = min(KEYFRAME_EVERY, max(wanted, price / self._overhead))
+        self.pixels = max(16, min(512, demand.pixels))
 
     def _failed(self, what: str) -> None:
         self.errors += 1

@@ -13,7 +13,7 @@ import numpy as np
 from nbmonitor.errors import InputError
 from nbmonitor.events import EPOCH_SERIES, RunState
 from nbmonitor.training.batch_size import BatchSize, is_loader, objection
-from nbmonitor.training.capture import clean, step_number
+from nbmonitor.training.capture import clean, one_line, step_number
 from nbmonitor.training.learning_rate import LearningRate
 from nbmonitor.training.logbook import Logbook
 from nbmonitor.training.loops import Epochs, Track
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ENDS = ("completed", "failed", "stopped", "interrupted")
-MAX_SEEN = 100_000  # names that a self-counting run remembers within a step
 
 
 class Run(Logbook):
@@ -41,7 +40,7 @@ class Run(Logbook):
     info
         Its description; an empty ``run_id`` gets one when it is started.
     overhead
-        Share of a step that may be spent in our calls (0..1); beyond it fewer frames are taken.
+        Share of the training thread that taking frames may cost (0..1); where they cost more, fewer are taken.
     clock, monotonic
         Epoch seconds, and a monotonic clock in seconds.
     interval
@@ -210,7 +209,16 @@ class Run(Logbook):
             self._ignored += 1
             return np.empty(0, np.int64), np.empty(0, np.float64)
         self._outbox.flush(2.0)
-        return self._sink.history(self.run_id, name if name == EPOCH_SERIES else clean(name))
+        series = name if name == EPOCH_SERIES else clean(name)
+        steps, values = self._sink.history(self.run_id, series)
+        if not len(steps):
+            known = [n for n in self._outbox.names if n != EPOCH_SERIES]
+            if known and series not in known:
+                self._notices.warn(
+                    f"series:{series}",
+                    f"run.history: nothing was logged as {series!r}. There are: {one_line(', '.join(known))}.",
+                )
+        return steps, values
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -230,19 +238,27 @@ class Run(Logbook):
         if str(status) not in ENDS:
             raise InputError(f"run.finish takes one of {', '.join(ENDS)}; not {status!r}")
         self._end(RunState(str(status)))
+        self._finished = True
 
     def abandon(self, error: BaseException | None) -> None:
         """Take note that the cell that drove this run has returned, with ``error`` or without.
 
         FAILED with type and message; INTERRUPTED for a KeyboardInterrupt, and for a loop that was left by ``break``;
-        else COMPLETED. A run that nothing drove, or that has ended, stays as it is.
+        else COMPLETED. A run that nothing drove, or that has ended, stays as it is; so does one whose loop goes on in
+        another thread, which the cell began.
         """
+        if error is None and self._elsewhere():
+            return
         if self._state is not RunState.INITIALIZING or error is not None:
             self._over(error, broken=self._broken)
 
     def supersede(self) -> None:
-        """End the run because a new one takes its place."""
-        self._end(RunState.INTERRUPTED, "superseded by a new run")
+        """End the run because a new one takes its place: COMPLETED when it was driven and its loops ran to their end."""
+        p = self._progress
+        if self.activity and not (p.loops or self._epoch_loops or self._broken):
+            self._end(RunState.COMPLETED)
+        else:
+            self._end(RunState.INTERRUPTED, "superseded by a new run")
 
     def __enter__(self) -> Self:
         return self
@@ -256,6 +272,7 @@ class Run(Logbook):
         if isinstance(error, SystemExit | GeneratorExit):
             error = None
         self._over(error)
+        self._finished = True
 
 
 def _described(model: Any) -> str:
