@@ -16,7 +16,9 @@ IMAGES = ROOT / "docs" / "images"
 def main() -> None:
     """Run the quickstart, steer it a little, and take the panel light, dark and narrow."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--step", type=int, default=700, help="step of the training to take them at")
+    parser.add_argument(
+        "--step", type=int, default=700, help="step of the training to take them at"
+    )
     parser.add_argument("--out", type=Path, default=IMAGES)
     a = parser.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 # Before anything imports grpc: with gRPC's own fork handlers on, DataLoader workers forked beside a live server
 # crash or hang (https://github.com/grpc/grpc/issues/32992); with them off, and no gRPC in the child, they do not.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+os.environ.setdefault(
+    "GRPC_VERBOSITY", "ERROR"
+)  # else a server that leaves is news on the viewer's stderr
 
 # A library's threads do not write into whatever cell runs just now; who wants the lines sets up logging.
 logging.getLogger("nbmonitor").addHandler(logging.NullHandler())
