@@ -64,6 +64,7 @@ def feed():
     for i in run.track(itertools.count()):
         say(i)
         time.sleep(1 / 120)
+    run.finish()  # no cell is there whose end would tell
 threading.Thread(target=feed, daemon=True).start()
 """,
     "python": """

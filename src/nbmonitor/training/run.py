@@ -253,7 +253,7 @@ class Run(Logbook):
             self._over(error, broken=self._broken)
 
     def supersede(self) -> None:
-        """End the run because a new one takes its place: COMPLETED when it was driven and its loops ran to their end."""
+        """End the run because a new one takes its place: COMPLETED when it was driven and no loop is open."""
         p = self._progress
         if self.activity and not (p.loops or self._epoch_loops or self._broken):
             self._end(RunState.COMPLETED)
