@@ -12,6 +12,7 @@ from PIL import Image
 
 from nbmonitor.events import Batch, LogLine
 from nbmonitor.training import images
+from nbmonitor.training.capture import one_line
 from nbmonitor.training.notices import Notices
 
 torch = pytest.importorskip("torch")
@@ -483,3 +484,70 @@ def test_the_price_of_a_frame_is_cpu_time_and_a_skipped_one_has_none(make, fake)
     (price,) = run._outbox.prices
     assert 0 < price < 0.015, "the wait of 20 ms is none of it"
     assert run._progress.spent > 0.02
+
+
+def test_what_is_given_without_a_name_is_told_once_and_the_batch_is_shown(make, fake):
+    run = make(sink=fake)
+    with pytest.warns(UserWarning, match=r"Name them: run.log_batch\(images, logits=") as caught:
+        for i in range(3):
+            run.log_batch(np.zeros((2, 4, 4)), np.zeros((2, 10)), [1, 2], split=str(i))
+    assert len(caught) == 1
+    run._outbox.flush()
+    assert len(fake.batches) == 3
+
+
+def test_a_name_that_is_not_known_and_no_pictures_at_all_are_told(make, fake):
+    run = make(sink=fake)
+    with pytest.warns(UserWarning, match="knows no labels, mask"):
+        run.log_batch(np.zeros((2, 4, 4)), labels=[1, 2], mask=None)
+    with pytest.warns(UserWarning, match="a NoneType holds no pictures"):
+        run.log_batch(split="val")
+    with pytest.warns(UserWarning, match="Name them: run.log"):
+        run.log({"a": 1.0}, 5)
+    assert run._outbox.calls == 1, "the mapping was taken"
+
+
+def test_a_kind_of_batch_that_cannot_be_shown_is_listed_once_on_one_line(make, fake):
+    run = make(sink=fake)
+    with pytest.warns(UserWarning, match="could not show"):
+        for _ in range(3):
+            run._pace._splits.clear()
+            run.log_batch(np.zeros((2, 4, 4), complex))
+            run._outbox.flush()
+        run.log(a=1.0)
+    lines = [e for e in fake.payloads(LogLine) if "Could not show" in e.text]
+    assert len(lines) == 1
+    assert "\n" not in lines[0].text
+
+
+def test_an_error_of_many_lines_is_told_on_one():
+    text = one_line(ValueError("a\n  b\n" * 100))
+    assert text.startswith("a b a b")
+    assert len(text) == 200
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("shape", "side", "expected"),
+    [
+        ((20, 3, 512, 512), 128, (16, 3, 128, 128)),
+        ((20, 512, 300, 3), 128, (16, 128, 75, 3)),
+        ((20, 1000, 1000), 512, (16, 1000, 1000)),
+        ((20, 1030, 1030), 512, (16, 515, 515)),
+        ((20, 3, 32, 32), 128, (16, 3, 32, 32)),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_of_large_pictures_every_nth_pixel_is_copied(shape, side, expected, kind):
+    levels = np.arange(math.prod(shape), dtype=np.int64).reshape(shape).astype(np.uint8)
+    taken, _, total = images.take(kind(levels), images.Buffers(), side)
+    assert (taken.shape, total) == (expected, 20)
+    assert not np.shares_memory(taken, levels)
+
+
+def test_large_pictures_of_a_list_are_thinned_too():
+    array, picture = np.zeros((600, 400, 3), np.uint8), Image.new("RGB", (1200, 600), "red")
+    (first, second), _, _ = images.take([array, picture], images.Buffers(), 150)
+    assert first.shape == (150, 100, 3)
+    assert second.shape == (75, 150, 3)
+    assert second[0, 0].tolist() == [255, 0, 0]

@@ -253,3 +253,9 @@ def test_no_warning_in_plain_use(run):
             for _ in run.track(range(3)):
                 run.log({"a": 1, "b": {"c": 2.0}}, d=3)
     assert points(run, "b/c") == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_the_history_of_a_name_that_is_not_there_names_those_that_are(run):
+    run.log(loss=1.0, accuracy=0.5)
+    with pytest.warns(UserWarning, match="nothing was logged as 'los'. There are: loss, accuracy"):
+        assert points(run, "los") == []
