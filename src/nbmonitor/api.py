@@ -39,7 +39,7 @@ def init(
     address: str | None = None,
     token_file: str | os.PathLike[str] | None = None,
     serve: bool | None = None,
-    overhead: float = 0.03,
+    overhead: float = 0.02,
 ) -> Run:
     """Begin a run.
 
@@ -73,7 +73,7 @@ def init(
     settings = _settings.load(asked, config=_config_of_kernel())
     if not 0 < overhead <= 1:
         raise SettingError(
-            f"overhead is {overhead!r}, but a share of a step is meant: above 0, at most 1, say 0.03."
+            f"overhead is {overhead!r}, but a share of a step is meant: above 0, at most 1, say 0.02."
         )
     rank, world = _ranks()
     info = RunInfo(

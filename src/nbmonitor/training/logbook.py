@@ -36,7 +36,7 @@ class Logbook(Driver):
         sink: Sink,
         info: RunInfo,
         *,
-        overhead: float = 0.03,
+        overhead: float = 0.02,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.perf_counter,
         interval: float = 2.0,

@@ -88,7 +88,7 @@ class Outbox(Lanes):
         clock: Callable[[], float],
         monotonic: Callable[[], float],
         interval: float = 2.0,
-        overhead: float = 0.03,
+        overhead: float = 0.02,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         super().__init__(clock, max_bytes)
