@@ -432,3 +432,23 @@ def test_a_viewer_that_never_reads_turns_into_a_resync_and_not_into_memory(local
         assert seen.resync
         assert "the newest" in str(seen.snapshot[-1:]) + str(seen.events)
         call.cancel()
+
+
+@pytest.mark.parametrize("_again", range(3))
+def test_the_end_of_a_run_reaches_viewers_of_a_server_that_closes_at_once(
+    broker, eventually, _again
+):
+    server = Server(broker).start()
+    info = broker.open(RunInfo("", "short"), lambda _c: CommandState.DELIVERED)
+    broker.publish([Event(info.run_id, 1, 1.0, Status(RunState.RUNNING))])
+    client = Client(server.address, token=server.token)
+    client.connect(5)
+    box = client.subscribe(info.run_id)
+    eventually(lambda: client.run(info.run_id).state is RunState.RUNNING)
+    broker.publish([Event(info.run_id, 2, 2.0, Status(RunState.STOPPED))])
+    server.close(0.5)
+    try:
+        eventually(lambda: client.run(info.run_id).state is RunState.STOPPED, timeout=3)
+    finally:
+        box.close()
+        client.close()

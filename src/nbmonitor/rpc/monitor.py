@@ -11,7 +11,7 @@ import grpc
 
 from nbmonitor._version import __version__
 from nbmonitor.errors import InputError, NbMonitorError, UnknownRunError
-from nbmonitor.events import Batch
+from nbmonitor.events import Batch, Status
 from nbmonitor.rpc import codec
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.limits import TRAINERS, VIEWERS, Refused
@@ -193,12 +193,17 @@ class Monitor:
         held: dict[
             str, Event
         ] = {}  # pictures whose turn has not come: another viewer may want more of them
-        while not box.closed:
+        last = False
+        while not last:
             started = time.monotonic()
+            last = (
+                box.closed
+            )  # looked at before the drain: what was said before the close is still handed on
             mail = box.drain()
             fresh: dict[str, Any] = {}
             every = REFRESH if run_id or mail.events else REFRESH_ALL
-            if first or mail.resync or started - refreshed >= every:
+            due = first or last or mail.resync or started - refreshed >= every
+            if due or any(isinstance(e.payload, Status) for e in mail.events):
                 refreshed = started
                 found = (self._broker.run(run_id),) if run_id else self._broker.runs()
                 fresh["runs"] = tuple(r for r in found if runs.get(r.run_id) != r)
@@ -209,7 +214,7 @@ class Monitor:
                 fresh["snapshot"] = self._first_picture(run_id)
             events, pictures = _sorted_out(mail.events)
             held |= pictures
-            if held and started - pictured >= 1.0 / max(box.demand.fps, 1e-3) - SLACK:
+            if held and (last or started - pictured >= 1.0 / max(box.demand.fps, 1e-3) - SLACK):
                 pictured = started
                 events = sorted((*events, *held.values()), key=lambda e: e.seq)
                 held = {}
@@ -218,6 +223,8 @@ class Monitor:
             )
             first = False
             yield wire.seen(answer)
+            if last:
+                return
             # No faster than a screen, and an answer at least every TICK.
             time.sleep(max(1.0 / FRAMES - (time.monotonic() - started), 0.0))
             wait = (

@@ -125,7 +125,7 @@ class Server:
         def leave() -> None:
             server = me()
             if server is not None:
-                server.close(0.0)
+                server.close(0.5)  # viewers still hear how the runs ended
 
         self._leave = leave
         atexit.register(leave)
