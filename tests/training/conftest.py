@@ -157,7 +157,7 @@ class FakeSink:
         return Demand(fps=self.fps)
 
     def history(self, run_id, name):
-        raise NotImplementedError
+        raise AssertionError("history is read from a real broker: use the fixture `run`")
 
     def flush(self, timeout=5.0):
         return True
