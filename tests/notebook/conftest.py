@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -24,10 +23,3 @@ def show() -> Iterator[Show]:
     yield made
     made.sender.close()
     made.broker.close()
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_left() -> Iterator[None]:
-    yield
-    left = [t.name for t in threading.enumerate() if t.name.startswith("nbmonitor-")]
-    assert not left

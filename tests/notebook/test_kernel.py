@@ -185,6 +185,7 @@ def client():
         yield client
     finally:
         client.stop_channels()
+        client.context.destroy(linger=0)  # here, not in whatever thread collects the garbage
         manager.shutdown_kernel(now=True)
         manager.cleanup_resources()
 

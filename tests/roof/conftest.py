@@ -55,6 +55,7 @@ class Kernel:
 
     def close(self):
         self.client.stop_channels()
+        self.client.context.destroy(linger=0)  # here, not in whatever thread collects the garbage
         self.manager.shutdown_kernel(now=True)
         self.manager.cleanup_resources()
 

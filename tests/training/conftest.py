@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field
 
@@ -21,17 +20,6 @@ from nbmonitor.events import (
 )
 from nbmonitor.store.memory import MemoryStore
 from nbmonitor.training.run import Run
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_left():
-    yield
-    deadline = time.monotonic() + 5
-    while (left := [t.name for t in threading.enumerate() if t.name.startswith("nbmonitor-")]) and (
-        time.monotonic() < deadline
-    ):
-        time.sleep(0.01)
-    assert not left
 
 
 @pytest.fixture

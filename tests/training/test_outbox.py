@@ -194,7 +194,7 @@ def test_closing_twice_and_starting_again(make, fake):
     run.log(a=2.0)
     run._outbox.start()
     run._outbox.start()
-    assert sum(t.name == "nbmonitor-outbox" for t in threading.enumerate()) == 1
+    assert len([t for t in threading.enumerate() if t.name == "nbmonitor-outbox"]) == 1
     run._outbox.flush()
     assert [v for _, v in scalars(fake)] == [1.0, 2.0]
 

@@ -1,10 +1,9 @@
-"""A server with a broker in memory, the contract's own stubs, and the rule that no thread of ours is left."""
+"""A server with a broker in memory, and the contract's own stubs."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -20,20 +19,6 @@ from nbmonitor.store.memory import MemoryStore
 
 HERE = Path(__file__).parent
 PROTOS = HERE.parents[1] / "protos"
-
-
-def ours():
-    return [t.name for t in threading.enumerate() if t.name.startswith("nbmonitor-")]
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_left():
-    before = set(ours())
-    yield
-    end = time.monotonic() + 5
-    while set(ours()) - before and time.monotonic() < end:
-        time.sleep(0.02)
-    assert not set(ours()) - before, "threads of ours are left"
 
 
 @pytest.fixture

@@ -1,0 +1,39 @@
+"""The rule that holds in every ring: what a test started is stopped when it ends."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WITHIN = 5.0  # seconds a thread may take to end
+
+
+def _ours() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name.startswith("nbmonitor-")]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left() -> Iterator[None]:
+    before = set(
+        _ours()
+    )  # those of a fixture that lives longer than a test, and those that a failure told of
+    yield
+    end = time.monotonic() + WITHIN
+    while (left := set(_ours()) - before) and time.monotonic() < end:
+        time.sleep(0.01)
+    if left:
+        frames = sys._current_frames()
+        where = [
+            f"{t.name} (alive: {t.is_alive()}, closed over: {t._target!r})\n"  # type: ignore[attr-defined]
+            + "".join(traceback.format_stack(frames.get(t.ident or 0)))
+            for t in left
+        ]
+        pytest.fail("threads of ours are left:\n" + "\n".join(where))
