@@ -12,7 +12,7 @@ import numpy as np
 from nbmonitor import settings as _settings
 from nbmonitor._version import __version__
 from nbmonitor.configuration import flatten
-from nbmonitor.errors import AttachError, RunError, SettingError
+from nbmonitor.errors import AttachError, RunError
 from nbmonitor.events import Demand, RunInfo, new_id
 from nbmonitor.process import process
 from nbmonitor.training.run import Run
@@ -39,7 +39,8 @@ def init(
     address: str | None = None,
     token_file: str | os.PathLike[str] | None = None,
     serve: bool | None = None,
-    overhead: float = 0.02,
+    overhead: float | None = None,
+    worker_cpu: float | None = None,
 ) -> Run:
     """Begin a run.
 
@@ -61,7 +62,12 @@ def init(
     serve
         False: a plain script starts no server.
     overhead
-        Share of the training thread that taking pictures may cost (0..1); where they cost more, fewer are taken.
+        What training may feel, as a share of a step (0..1): time in our calls on its thread and at the boundary.
+        ``NBMONITOR_OVERHEAD``, or 0.02, by default.
+    worker_cpu
+        What our own threads in this process may take beside it, in cores. ``NBMONITOR_WORKER_CPU``, or 0.25, by
+        default. Where either takes more, pictures come more seldom, then smaller, then charts more slowly; numbers
+        are never left out for it.
 
     Raises
     ------
@@ -69,12 +75,13 @@ def init(
         When a setting cannot be used. A server that cannot be reached is not an error: the run is kept
         and handed over when it can be.
     """
-    asked = {"address": address, "token_file": str(token_file) if token_file else None}
+    asked = {
+        "address": address,
+        "token_file": str(token_file) if token_file else None,
+        "overhead": overhead,
+        "worker_cpu": worker_cpu,
+    }
     settings = _settings.load(asked, config=_config_of_kernel())
-    if not 0 < overhead <= 1:
-        raise SettingError(
-            f"overhead is {overhead!r}, but a share of a step is meant: above 0, at most 1, say 0.02."
-        )
     rank, world = _ranks()
     info = RunInfo(
         run_id=new_id(),
@@ -93,7 +100,7 @@ def init(
     sink, info, announce = _sink(settings, info, serve=serve)
     if process.active is not None:
         process.active.supersede()
-    run = Run(sink, info, overhead=overhead)
+    run = Run(sink, info, overhead=settings.overhead, worker_cpu=settings.worker_cpu)
     run.start()
     process.active = run
     if announce:

@@ -231,8 +231,10 @@ class Performance:
 
     ``epoch`` is the 1-based epoch in progress of ``epochs``; ``batch`` the batches done in it of ``batches``;
     ``progress`` 0..1 of the whole run; ``eta`` and ``epoch_seconds`` seconds; ``fps`` training batches a second over
-    the last second, ``fps_average`` since the start without pauses; ``overhead`` the share of a step spent in our
-    calls on the training thread (0..1); ``median_step`` seconds.
+    the last second, ``fps_average`` since the start without pauses; ``overhead`` the share of a step that training
+    feels (0..1): time in our calls on the training thread and at the boundary, the latter's own share in ``delay``;
+    ``worker_cpu`` the CPU of our threads beside it, in cores; ``limits`` what is held back to keep these within their
+    bounds, in words; ``median_step`` seconds.
     """
 
     split: str = "train"
@@ -248,6 +250,9 @@ class Performance:
     median_step: float | None = None
     epoch_seconds: float | None = None
     overhead: float | None = None
+    delay: float | None = None
+    worker_cpu: float | None = None
+    limits: str = ""
     resources: Resources | None = None
 
 

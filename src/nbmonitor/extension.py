@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class
-from traitlets import Bool, Int, Unicode
+from traitlets import Bool, Float, Int, Unicode
 from traitlets.config.configurable import Configurable
 
 from nbmonitor import api, settings
@@ -53,6 +53,12 @@ class NBMonitor(Configurable):
         allow_none=True,
         help="Answer a reload in the middle of a running cell (private ipykernel paths).",
     ).tag(config=True)
+    overhead = Float(None, allow_none=True, help="Share of a step that training may feel.").tag(
+        config=True
+    )
+    worker_cpu = Float(None, allow_none=True, help="Cores that our own threads may take.").tag(
+        config=True
+    )
 
 
 class Extension:

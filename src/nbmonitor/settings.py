@@ -38,6 +38,10 @@ class Settings:
         Turn runs into no-ops.
     takeover
         Answer a page reload in the middle of a running cell from another thread (private ipykernel paths).
+    overhead
+        What a training may feel of a run: time in our calls on its thread and at the boundary, as a share of a step.
+    worker_cpu
+        What our own threads may take beside it, in cores.
     """
 
     host: str = "127.0.0.1"
@@ -47,6 +51,8 @@ class Settings:
     store: str = "memory:"
     disabled: bool = False
     takeover: bool = True
+    overhead: float = 0.02
+    worker_cpu: float = 0.25
     origin: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -92,6 +98,21 @@ def load(
     return Settings(**values, origin=origin)
 
 
+_RANGES = {
+    "port": "a port number from 0 to 65535",
+    "overhead": "a share of a step, above 0 and at most 1, say 0.02,",
+    "worker_cpu": "a number of cores above 0, say 0.25,",
+}
+
+
+_BOUNDS = {"port": (0, 65535), "overhead": (1e-6, 1.0), "worker_cpu": (1e-3, 1e3)}
+
+
+def _in_range(name: str, value: Any) -> bool:
+    least, most = _BOUNDS.get(name, (None, None))
+    return least is None or bool(least <= value <= most)
+
+
 def _read(name: str, raw: Any, kind: type, where: str) -> Any:
     try:
         if kind is bool and isinstance(raw, str):
@@ -99,12 +120,8 @@ def _read(name: str, raw: Any, kind: type, where: str) -> Any:
         value = kind(raw)
     except (TypeError, ValueError):
         value = None
-    if value is None or (name == "port" and not 0 <= value <= 65535):
-        wanted = (
-            "a port number from 0 to 65535"
-            if name == "port"
-            else f"a value of type {kind.__name__}"
-        )
+    if value is None or not _in_range(name, value):
+        wanted = _RANGES.get(name, f"a value of type {kind.__name__}")
         msg = f"Setting {name} has the value {raw!r} (from {where}), but {wanted} was expected."
         raise SettingError(msg)
     return value

@@ -30,3 +30,12 @@ def test_a_bad_port_says_where_it_came_from(port):
 )
 def test_switches_from_the_environment(text, value):
     assert settings.load(environ={"NBMONITOR_DISABLED": text}).disabled is value
+
+
+def test_budgets_come_from_the_environment_and_are_checked():
+    settled = settings.load({"overhead": None}, environ={"NBMONITOR_WORKER_CPU": "0.5"})
+    assert (settled.overhead, settled.worker_cpu) == (0.02, 0.5)
+    assert settled.origin["worker_cpu"] == "NBMONITOR_WORKER_CPU"
+    for name, bad in (("overhead", 0.0), ("overhead", 2.0), ("worker_cpu", 0), ("overhead", "x")):
+        with pytest.raises(SettingError, match=rf"{name}.*was expected"):
+            settings.load({name: bad}, environ={})

@@ -92,6 +92,9 @@ PERF = Event(
         samples_per_second=942.4,
         median_step=0.0125,
         overhead=0.004,
+        delay=0.001,
+        worker_cpu=0.06,
+        limits="pictures thinned to 12/s",
     ),
     seq=900,
 )

@@ -115,7 +115,7 @@ def test_switched_off_by_the_environment_everything_is_a_no_op():
 
 def test_bad_arguments_say_what_was_meant():
     out = script("import nbmonitor\nnbmonitor.init('x', overhead=3)")
-    assert "SettingError: overhead is 3" in out.stderr
+    assert "SettingError: Setting overhead has the value 3" in out.stderr
     out = script("import nbmonitor\nnbmonitor.log(loss=1)")
     assert "RunError: There is no active run" in out.stderr
     out = script("import nbmonitor\nnbmonitor.attach('nowhere')")

@@ -452,7 +452,7 @@ def test_frames_that_cost_too_much_become_fewer_and_come_back(make, fake):
     box = run._outbox
 
     def interval(*prices):
-        box.prices.extend(prices)
+        box.governor.prices.extend(prices)
         box._refresh_demand()
         return box.frame_interval
 
@@ -481,7 +481,7 @@ def test_the_price_of_a_frame_is_cpu_time_and_a_skipped_one_has_none(make, fake)
     run.log_batch(Slow())
     for _ in range(5):
         run.log_batch(Slow())
-    (price,) = run._outbox.prices
+    (price,) = run._outbox.governor.prices
     assert 0 < price < 0.015, "the wait of 20 ms is none of it"
     assert run._progress.spent > 0.02
 

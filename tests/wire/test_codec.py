@@ -95,6 +95,9 @@ FIGURES = Performance(
     median_step=0.015625,
     epoch_seconds=4.0,
     overhead=0.0078125,
+    delay=0.00390625,
+    worker_cpu=0.125,
+    limits="pictures thinned to 12/s",
     resources=Resources(
         50.0, 900.0, 16000.0, (Device(0, "GPU", 70.0, 4000.0, 8000.0, None, 120.0),)
     ),

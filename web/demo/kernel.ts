@@ -122,7 +122,7 @@ export function createKernel(options: Options) {
       perf: {
         step, split: "train", epoch: Math.floor(step / 450) + 1, epochs: 10, batch: step % 450, batches: 450,
         progress: Math.min(1, step / 4500), eta: state === "running" ? (4500 - step) / 15 : null, fps: state === "paused" ? 0 : 58.9 + noise(step), fpsAverage: 57.2,
-        samplesPerSecond: state === "paused" ? 0 : 942, stepMs: 16.9, overhead: 0.004, silent: options.state === "silent" ? 34 : null,
+        samplesPerSecond: state === "paused" ? 0 : 942, stepMs: 16.9, overhead: 0.004, delay: 0.0002, workerCpu: 0.06, limits: "", silent: options.state === "silent" ? 34 : null,
       },
       link: options.state === "stale"
         ? { state: "stale", kind: "process", address: "", rttMs: null, lastEventAge: 12, reconnects: 0, dropped: 0, message: "no sign of life from the trainer for 12 s" }

@@ -81,6 +81,9 @@ export type PerfView = {
   samplesPerSecond: number | null;
   stepMs: number | null;
   overhead: number | null;
+  delay: number | null;
+  workerCpu: number | null;
+  limits: string;
   silent: number | null;
 };
 

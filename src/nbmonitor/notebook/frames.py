@@ -131,6 +131,9 @@ def perf_view(info: RunInfo, event: Event | None, now: float) -> dict[str, Any]:
         "samplesPerSecond": finite(perf.samples_per_second),
         "stepMs": None if median is None else median * 1000,
         "overhead": finite(perf.overhead),
+        "delay": finite(perf.delay),
+        "workerCpu": finite(perf.worker_cpu),
+        "limits": text(perf.limits, 200),
         "silent": _silent(info, median, now),
     }
 

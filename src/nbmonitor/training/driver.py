@@ -43,7 +43,7 @@ class Driver(Lifecycle):
             if not self._epoch_loops:
                 self._begin_epoch(now)
             p.began(now)
-        p.spent += now - began - (p.waited - waited)
+        p.delayed += now - began - (p.waited - waited)
         return go_on
 
     def _boundary(self, loop: Loop) -> bool:
@@ -57,7 +57,7 @@ class Driver(Lifecycle):
             p.count(began)
         waited = p.waited
         go_on = self._look(loop.split)
-        p.spent += self._monotonic() - began - (p.waited - waited)
+        p.delayed += self._monotonic() - began - (p.waited - waited)
         return go_on
 
     def _leave(self, loop: Loop, *, complete: bool) -> None:
@@ -94,7 +94,7 @@ class Driver(Lifecycle):
             p.count(began)
         waited = p.waited
         go_on = self._look("train")
-        p.spent += self._monotonic() - began - (p.waited - waited)
+        p.delayed += self._monotonic() - began - (p.waited - waited)
         return go_on
 
     def _look(self, split: str) -> bool:

@@ -48,13 +48,14 @@ class Lanes:
 
     ``calls`` counts calls of :meth:`put`; ``added`` and ``removed`` bytes; ``lost`` values that were dropped,
     ``replaced`` frames that a newer one replaced. ``asleep``: the worker rests, the next row has to ring.
+    ``_urgent``: something waits that is not to wait.
     """
 
     def __init__(self, clock: Callable[[], float], max_bytes: int = MAX_BYTES) -> None:
         self.calls = 0
         self.added = self.removed = 0
         self.lost = self.replaced = 0
-        self.asleep = False
+        self.asleep = self._urgent = False
         self._clock = clock
         self._max_bytes = max_bytes
         self._alarm = min(CROWDED, max_bytes)
@@ -75,6 +76,7 @@ class Lanes:
     def post(self, step: int, payload: Payload) -> None:
         """Take a payload, in order with the rows, and wake the worker."""
         self._rows.append((step, self._clock(), payload, False))
+        self._urgent = True
         self._bell.ring()
 
     def show(self, split: str, frame: Any) -> None:
@@ -83,6 +85,10 @@ class Lanes:
             self.replaced += 1
         self._frames[split] = frame
         self._bell.ring()
+
+    @property
+    def _crowd(self) -> bool:
+        return self.added - self.removed > self._alarm
 
     def _crowded(self) -> None:
         self._bell.ring()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from nbmonitor.events import Batch, CommandRecord, Payload, Resources, RunInfo
     from nbmonitor.interfaces import Sink
+    from nbmonitor.training.governor import Governor
     from nbmonitor.training.notices import Notices
 
 END_WITHIN = 5.0  # seconds that an end may take to hand over what is left
@@ -37,7 +38,7 @@ class Lifecycle:
         *,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
-        overhead: float,
+        governor: Governor,
         interval: float,
         sample: Callable[[], Resources] | None,
     ) -> None:
@@ -45,7 +46,7 @@ class Lifecycle:
         self._clock, self._monotonic = clock, monotonic
         self._notices = notices
         self._progress = Progress(monotonic)
-        self._meter = Meter(self._progress, sample or Sampler())
+        self._meter = Meter(self._progress, governor, sample or Sampler())
         self._control = Control(info, self._answer, clock=clock, monotonic=monotonic)
         self._encode, self._interval = encode, interval
         self._outbox = Outbox(
@@ -57,7 +58,7 @@ class Lifecycle:
             clock=clock,
             monotonic=monotonic,
             interval=interval,
-            overhead=overhead,
+            governor=governor,
         )
         self._controls: dict[str, dict[str, Any]] = {}
         self._controls_told: Mapping[str, Mapping[str, Any]] = {}
@@ -252,6 +253,11 @@ class Lifecycle:
             self._facts_at = now
             self._controls_told = {name: dict(facts) for name, facts in self._controls.items()}
             yield RunUpdate(controls=self._controls_told)
+
+    def _felt(self) -> tuple[float, float, float, int]:
+        """What the training thread has felt, for the governor."""
+        p = self._progress
+        return p.active(self._monotonic()), p.spent + p.delayed, p.pictured, p.frames
 
     def _heartbeat(self) -> Heartbeat:
         """A sign of life of the process, with the age of the last boundary: that of the loop."""

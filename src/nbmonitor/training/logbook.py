@@ -17,6 +17,7 @@ from nbmonitor.training import labels
 from nbmonitor.training.capture import clean, number, numbers, one_line, read, step_number
 from nbmonitor.training.driver import Driver
 from nbmonitor.training.frames import Encoder, Frame, Pace
+from nbmonitor.training.governor import Governor
 from nbmonitor.training.notices import Notices
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Logbook(Driver):
         info: RunInfo,
         *,
         overhead: float = 0.02,
+        worker_cpu: float = 0.25,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.perf_counter,
         interval: float = 2.0,
@@ -51,7 +53,7 @@ class Logbook(Driver):
             notices,
             clock=clock,
             monotonic=monotonic,
-            overhead=overhead,
+            governor=Governor(overhead, worker_cpu),
             interval=interval,
             sample=sample,
         )
@@ -231,9 +233,12 @@ class Logbook(Driver):
         except Exception as error:
             self._broke("log_batch", error)
         finally:
+            took = self._monotonic() - began
+            self._progress.spent += took
             if started is not None:
-                self._outbox.prices.append(time.thread_time() - started)
-            self._progress.spent += self._monotonic() - began
+                self._outbox.governor.prices.append(time.thread_time() - started)
+                self._progress.pictured += took
+                self._progress.frames += 1
 
     def _loss(self, loss: Any) -> Any:
         try:
@@ -247,6 +252,7 @@ class Logbook(Driver):
 
     def log_epoch(self, mapping: Mapping[str, Any] | None = None, /, **values: Any) -> None:
         """Log the figures of an epoch that ends: ``run.log_epoch(average_loss=..., val_accuracy=...)``."""
+        began = self._monotonic()
         try:
             if self._gate and not self._enter():
                 return
@@ -260,6 +266,7 @@ class Logbook(Driver):
             self._outbox.post(progress.step, epoch)
             if self._waiting:
                 self._notices.say_waiting()
+            progress.spent += self._monotonic() - began
         except Exception as error:
             self._broke("log_epoch", error)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nbmonitor.events import Resources
+    from nbmonitor.training.governor import Governor
     from nbmonitor.training.progress import Progress
 
 WINDOW = 1.0  # seconds over which the current speed is taken
@@ -27,17 +28,21 @@ class Meter:
 
     Parameters
     ----------
+    governor
+        Knows what the worker's threads cost, and what it holds back.
     sample
         Gives the machine's figures; called once a second.
     """
 
-    def __init__(self, progress: Progress, sample: Callable[[], Resources]) -> None:
+    def __init__(
+        self, progress: Progress, governor: Governor, sample: Callable[[], Resources]
+    ) -> None:
         self._progress = progress
+        self._governor = governor
         self._sample = sample
         self._marks: deque[tuple[int, float, int]] = deque()  # boundaries, their time, samples
-        self._costs: deque[tuple[float, float]] = (
-            deque()
-        )  # active seconds, seconds spent in our calls
+        # active seconds, seconds in our calls, seconds at boundaries
+        self._costs: deque[tuple[float, float, float]] = deque()
         self._reported: tuple[object, ...] = ()
         self._next = self._next_sample = 0.0
 
@@ -65,6 +70,7 @@ class Meter:
         training = p.training_loop()
         active = p.active(now)
         fps, samples = self._speed(now) if p.going else (0.0, None)
+        calls, delay = self._felt()
         done = p.mark[0]
         progress, eta = self._left(active, fps)
         durations = list(p.durations)
@@ -82,7 +88,10 @@ class Meter:
             samples_per_second=samples,
             median_step=statistics.median(durations) if durations else None,
             epoch_seconds=p.epoch_seconds,
-            overhead=self._overhead(),
+            overhead=None if calls is None or delay is None else min(1.0, calls + delay),
+            delay=delay,
+            worker_cpu=self._governor.cpu,
+            limits=self._governor.limits,
         )
 
     def _note(self, now: float) -> None:
@@ -98,7 +107,7 @@ class Meter:
                 self._marks.popleft()
         if not p.going:
             self._marks.clear()
-        self._costs.append((p.active(now), p.spent))
+        self._costs.append((p.active(now), p.spent, p.delayed))
         while len(self._costs) > 2 and self._costs[1][0] <= self._costs[-1][0] - WINDOW:
             self._costs.popleft()
 
@@ -133,7 +142,11 @@ class Meter:
         left = max(0, loop.total - loop.batch) / fps if fps > 0 else None
         return min(1.0, loop.batch / loop.total), left
 
-    def _overhead(self) -> float | None:
+    def _felt(self) -> tuple[float | None, float | None]:
+        """Shares of the time that went into our calls, and into boundaries."""
         first, last = self._costs[0], self._costs[-1]
         active = last[0] - first[0]
-        return min(1.0, max(0.0, (last[1] - first[1]) / active)) if active > 0.01 else None
+        if active <= 0.01:
+            return None, None
+        calls, delay = ((last[i] - first[i]) / active for i in (1, 2))
+        return max(0.0, calls), min(1.0, max(0.0, delay))

@@ -7,9 +7,8 @@ never the loop.
 from __future__ import annotations
 
 import logging
-import statistics
 import threading
-from collections import deque
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbmonitor.events import (
@@ -27,6 +26,8 @@ from nbmonitor.events import (
 )
 from nbmonitor.training.capture import one_line
 from nbmonitor.training.columns import EPOCH_KEY, Columns
+from nbmonitor.training.cpu import OwnCpu
+from nbmonitor.training.governor import SIDES, Figures, Governor
 from nbmonitor.training.lanes import MAX_BYTES, ROW_BYTES, VALUE_BYTES, Lanes
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ logger = logging.getLogger("nbmonitor")
 CHUNK = 20_000  # rows built and published at a time
 TICK = 0.05  # seconds between two looks while rows come
 REST = 0.5  # seconds between two looks while nothing comes
-FASTEST = 60.0  # image frames a second
-KEYFRAME_EVERY = 10.0  # seconds between two frames that nobody looks at, for the history
 
 
 class Pulse(Protocol):
@@ -60,6 +59,10 @@ class Pulse(Protocol):
         """A sign of life, without the outbox's own figures."""
         ...
 
+    def _felt(self) -> tuple[float, float, float, int]:
+        """Seconds that counted, those felt on the training thread, those of them that took frames; frames taken."""
+        ...
+
 
 class Outbox(Lanes):
     """Takes rows, payloads and frames from the training thread; hands events to the sink from its own.
@@ -70,11 +73,10 @@ class Outbox(Lanes):
         Makes a :class:`~nbmonitor.events.Batch` of a frame; called on the worker with tiles' widest side in pixels.
     interval
         Seconds between two heartbeats.
-    overhead
-        Share of the time that taking frames may cost the training thread (0..1).
+    governor
+        Says how often pictures are taken and values handed over, and how large tiles are.
 
-    ``frame_interval``: seconds that should lie between two frames of a split. ``prices``: CPU seconds that the training
-    thread spent on each of the last frames.
+    ``frame_interval`` and ``pixels`` are what it says, for the training thread.
     """
 
     def __init__(
@@ -88,17 +90,21 @@ class Outbox(Lanes):
         clock: Callable[[], float],
         monotonic: Callable[[], float],
         interval: float = 2.0,
-        overhead: float = 0.02,
+        governor: Governor | None = None,
         max_bytes: int = MAX_BYTES,
     ) -> None:
         super().__init__(clock, max_bytes)
         self.errors = 0
-        self.frame_interval = KEYFRAME_EVERY
-        self.prices: deque[float] = deque(maxlen=5)
-        self.pixels = 512  # widest side of a tile that viewers want
+        self.governor = governor or Governor()
+        self.frame_interval = self.governor.interval
+        self.pixels = self.governor.side
         self._sink, self._info, self._pulse, self._encode = sink, info, pulse, encode
         self._notices = notices
-        self._monotonic, self._interval, self._overhead = monotonic, interval, overhead
+        self._monotonic, self._interval = monotonic, interval
+        self._cpu = OwnCpu()
+        self._encoded = 0.0  # CPU seconds of making pictures of frames
+        self._seen = SIDES[1]  # widest side of the last tiles
+        self._next_rows = 0.0
         self._columns = Columns()
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -133,6 +139,7 @@ class Outbox(Lanes):
             return not self._rows
         done = threading.Event()
         self._rows.append((0, 0.0, done, False))
+        self._urgent = True
         self._bell.ring()
         return done.wait(timeout)
 
@@ -141,7 +148,7 @@ class Outbox(Lanes):
         thread = self._thread
         if thread is None:
             return True
-        self._closing = True
+        self._closing = self._urgent = True
         self._bell.ring()
         thread.join(timeout)
         if thread.is_alive():
@@ -169,7 +176,7 @@ class Outbox(Lanes):
                 return
             now = self._monotonic()
             if now < self._busy_until:
-                self._bell.wait(TICK)
+                self._bell.wait(max(TICK, self.governor.charts))
             else:
                 self.asleep = True
                 if not self._rows and not self._frames:
@@ -178,6 +185,13 @@ class Outbox(Lanes):
 
     def _tick(self) -> None:
         self._refresh_demand()
+        now = self._monotonic()
+        if not self._urgent and not self._crowd and now < self._next_rows:
+            self._publish(list(self._pictures()))  # values wait: the governor slowed them down
+            self._beat()
+            return
+        self._urgent = False
+        self._next_rows = now + self.governor.charts
         # Before the rows are taken: its point on the epoch axis must not overtake theirs.
         step, epoch = self._pulse._position()
         events = list(self._pictures())
@@ -265,6 +279,7 @@ class Outbox(Lanes):
             if frame is None:
                 continue
             self._busy_until = self._monotonic() + 1.0
+            began = time.thread_time()
             try:
                 step, when, batch = self._encode(frame, self.pixels)
             except Exception as error:
@@ -276,6 +291,12 @@ class Outbox(Lanes):
                     line = LogLine(f"Could not show {said} (told once)", "warning")
                     yield self._event(self._pulse._position()[0], self._clock(), line)
                 continue
+            finally:
+                work = time.thread_time() - began
+                self._encoded += work
+                self.governor.works.append(work)
+            if batch.mosaic is not None:
+                self._seen = max(batch.mosaic.width, batch.mosaic.height)
             yield self._event(step, when, batch)
 
     def _event(self, step: int, when: float, payload: Payload) -> Event:
@@ -326,14 +347,15 @@ class Outbox(Lanes):
         except Exception:
             demand = Demand()
             self._failed("its sink could not say what viewers want")
-        fps = min(FASTEST, demand.fps)
-        wanted = 1 / fps if fps > 0 else KEYFRAME_EVERY
-        # What a frame costs is CPU time, the middle of the last ones: the wall clock also counts what other threads and
-        # processes of a busy machine took, and would thin frames where these cost next to nothing.
-        prices = tuple(self.prices)
-        price = statistics.median_low(prices) if prices else 0.0
-        self.frame_interval = min(KEYFRAME_EVERY, max(wanted, price / self._overhead))
-        self.pixels = max(16, min(512, demand.pixels))
+        governor = self.governor
+        governor.want(demand.fps, demand.pixels)
+        now = self._monotonic()
+        governor.weigh(now, self._seen)
+        if governor.due(now):
+            active, felt, pictured, frames = self._pulse._felt()
+            figures = Figures(now, active, felt, pictured, self._cpu(), self._encoded, frames)
+            governor.look(figures, self._seen)
+        self.frame_interval, self.pixels = governor.interval, governor.side
 
     def _failed(self, what: str) -> None:
         self.errors += 1

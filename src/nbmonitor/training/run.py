@@ -39,8 +39,9 @@ class Run(Logbook):
         Where it reports to.
     info
         Its description; an empty ``run_id`` gets one when it is started.
-    overhead
-        Share of the training thread that taking frames may cost (0..1); where they cost more, fewer are taken.
+    overhead, worker_cpu
+        What training may feel, as a share of a step (0..1), and what our own threads may take, in cores; where they
+        take more, pictures come more seldom, then smaller, then charts more slowly.
     clock, monotonic
         Epoch seconds, and a monotonic clock in seconds.
     interval

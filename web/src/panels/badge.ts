@@ -2,6 +2,7 @@
 import { h, setAttr, setText } from "../dom.ts";
 import { count, duration, milliseconds } from "../format.ts";
 import { subscribeSlowly } from "../pace.ts";
+import type { PerfView } from "../messages.ts";
 import type { Store } from "../store.ts";
 
 const ROADS = {
@@ -10,9 +11,17 @@ const ROADS = {
   none: "none: the kernel answers no request",
 };
 
-function costs(share: number): string {
-  const value = share * 100;
-  return value < 0.05 ? "costs < 0.1 % of a step" : `costs ${value.toFixed(1)} % of a step`;
+const percent = (share: number) => (share < 0.0005 ? "< 0.1 %" : `${(share * 100).toFixed(1)} %`);
+
+/** What the training pays, in sentences. */
+export function budget(perf: PerfView | null): string[] {
+  if (!perf) return [];
+  const { overhead, delay, workerCpu, limits } = perf;
+  return [
+    overhead === null ? "" : `Of a step, ${percent(overhead - (delay ?? 0))} goes into calls, ${percent(delay ?? 0)} into the boundary.`,
+    workerCpu === null ? "" : `The monitor's threads take ${percent(workerCpu)} of a core beside it.`,
+    limits ? `To keep within the budget: ${limits}.` : "",
+  ];
 }
 
 export function badge(el: HTMLElement, store: Store): () => void {
@@ -36,12 +45,12 @@ export function badge(el: HTMLElement, store: Store): () => void {
     const trip = link?.rttMs ?? health.rtt;
     if (trip !== null && trip !== undefined) parts.push(milliseconds(trip));
     if (health.road === "none" && health.rtt !== null) parts.push("buttons unheard");
-    if (perf?.overhead !== null && perf?.overhead !== undefined) parts.push(costs(perf.overhead));
+    if (perf?.overhead !== null && perf?.overhead !== undefined) parts.push(`costs ${percent(perf.overhead)} of a step`);
     return [parts.join(" · "), link?.state === "degraded" ? "hold" : "good"];
   }
 
   function update(): void {
-    const { health, link } = state;
+    const { health, link, perf } = state;
     const [say, tone] = words();
     setText(text, say);
     setAttr(body, "data-tone", tone);
@@ -57,6 +66,7 @@ export function badge(el: HTMLElement, store: Store): () => void {
       `Pictures painted ${health.paintedPerSecond} /s, ${count(health.painted)} in all.`,
       `Frames sent ${count(health.sent)}, received ${count(health.received)}, dropped ${count(dropped)}.`,
       link?.message ?? "",
+      ...budget(perf),
     ];
     setText(facts, lines.filter(Boolean).join("\n"));
   }

@@ -61,7 +61,10 @@ def put_performance(p: Performance, out: pb.Performance) -> None:
         median_step=p.median_step,
         epoch_time=p.epoch_seconds,
         overhead=p.overhead,
+        delay=p.delay,
+        worker_cpu=p.worker_cpu,
     )
+    out.limits = text(p.limits)
     r = p.resources
     if r is not None:
         out.cpu_percent, out.memory_mb = r.cpu_percent, r.memory_mb
@@ -120,5 +123,8 @@ def get_performance(p: pb.Performance) -> Performance:
         median_step=maybe(p, "median_step"),
         epoch_seconds=maybe(p, "epoch_time"),
         overhead=maybe(p, "overhead"),
+        delay=maybe(p, "delay"),
+        worker_cpu=maybe(p, "worker_cpu"),
+        limits=p.limits,
         resources=resources,
     )

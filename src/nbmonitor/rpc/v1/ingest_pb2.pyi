@@ -972,7 +972,7 @@ class Mosaic(_message.Message):
     def __init__(self, image: _Optional[bytes] = ..., mime_type: _Optional[str] = ..., columns: _Optional[int] = ..., rows: _Optional[int] = ..., tile_width: _Optional[int] = ..., tile_height: _Optional[int] = ...) -> None: ...
 
 class Performance(_message.Message):
-    __slots__ = ("time_per_batch_ms", "epoch_seconds", "eta_seconds", "current_fps", "average_fps", "cpu_percent", "memory_mb", "gpu_percent", "gpu_memory_mb", "devices", "split", "epoch", "epochs", "batch", "batches", "progress", "eta", "samples_per_second", "median_step", "epoch_time", "overhead", "memory_total_mb")
+    __slots__ = ("time_per_batch_ms", "epoch_seconds", "eta_seconds", "current_fps", "average_fps", "cpu_percent", "memory_mb", "gpu_percent", "gpu_memory_mb", "devices", "split", "epoch", "epochs", "batch", "batches", "progress", "eta", "samples_per_second", "median_step", "epoch_time", "overhead", "memory_total_mb", "delay", "worker_cpu", "limits")
     TIME_PER_BATCH_MS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_SECONDS_FIELD_NUMBER: _ClassVar[int]
     ETA_SECONDS_FIELD_NUMBER: _ClassVar[int]
@@ -995,6 +995,9 @@ class Performance(_message.Message):
     EPOCH_TIME_FIELD_NUMBER: _ClassVar[int]
     OVERHEAD_FIELD_NUMBER: _ClassVar[int]
     MEMORY_TOTAL_MB_FIELD_NUMBER: _ClassVar[int]
+    DELAY_FIELD_NUMBER: _ClassVar[int]
+    WORKER_CPU_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     time_per_batch_ms: float
     epoch_seconds: float
     eta_seconds: float
@@ -1017,4 +1020,7 @@ class Performance(_message.Message):
     epoch_time: float
     overhead: float
     memory_total_mb: float
-    def __init__(self, time_per_batch_ms: _Optional[float] = ..., epoch_seconds: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., current_fps: _Optional[float] = ..., average_fps: _Optional[float] = ..., cpu_percent: _Optional[float] = ..., memory_mb: _Optional[float] = ..., gpu_percent: _Optional[float] = ..., gpu_memory_mb: _Optional[float] = ..., devices: _Optional[_Iterable[_Union[DeviceUsage, _Mapping]]] = ..., split: _Optional[str] = ..., epoch: _Optional[int] = ..., epochs: _Optional[int] = ..., batch: _Optional[int] = ..., batches: _Optional[int] = ..., progress: _Optional[float] = ..., eta: _Optional[float] = ..., samples_per_second: _Optional[float] = ..., median_step: _Optional[float] = ..., epoch_time: _Optional[float] = ..., overhead: _Optional[float] = ..., memory_total_mb: _Optional[float] = ...) -> None: ...
+    delay: float
+    worker_cpu: float
+    limits: str
+    def __init__(self, time_per_batch_ms: _Optional[float] = ..., epoch_seconds: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., current_fps: _Optional[float] = ..., average_fps: _Optional[float] = ..., cpu_percent: _Optional[float] = ..., memory_mb: _Optional[float] = ..., gpu_percent: _Optional[float] = ..., gpu_memory_mb: _Optional[float] = ..., devices: _Optional[_Iterable[_Union[DeviceUsage, _Mapping]]] = ..., split: _Optional[str] = ..., epoch: _Optional[int] = ..., epochs: _Optional[int] = ..., batch: _Optional[int] = ..., batches: _Optional[int] = ..., progress: _Optional[float] = ..., eta: _Optional[float] = ..., samples_per_second: _Optional[float] = ..., median_step: _Optional[float] = ..., epoch_time: _Optional[float] = ..., overhead: _Optional[float] = ..., memory_total_mb: _Optional[float] = ..., delay: _Optional[float] = ..., worker_cpu: _Optional[float] = ..., limits: _Optional[str] = ...) -> None: ...
