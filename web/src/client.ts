@@ -68,6 +68,9 @@ export function createClient(model: Model): Client {
   if (reduced?.matches) state.settings.fps = 2;
 
   const pictures = createPictures(() => state.settings.fps, () => store.touch("picture"));
+  store.subscribe((topics) => { // before any view's: all of them show the same picture
+    if (topics.has("picture") && pictures.advance()) store.touch("picture");
+  });
 
   function ask(op: Op, fields: Record<string, unknown> = {}): Promise<Reply> {
     const request: Request = { id: uuid(), client, dashboard, op, ...fields };

@@ -4,29 +4,44 @@ import type { Store, Topic } from "./store.ts";
 
 const PERIOD = 125; // ms
 
-/**
- * Call `update` when one of `topics` changed: at once for the topics in `now`, for the others at most every 125 ms
- * and a last time after the last change.
- */
-export function subscribeSlowly(store: Store, now: Topic[], topics: Topic[], update: () => void): () => void {
+export interface Paced {
+  /** At once where the last time is long enough ago, else when it is: the last word is always said. */
+  (): void;
+  now(): void;
+  cancel(): void;
+}
+
+/** `act`, at most once in `period` ms. */
+export function atMost(period: number, act: () => void): Paced {
   let last = -Infinity;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const run = (): void => {
+  const cancel = (): void => {
     clearTimeout(timer);
     timer = undefined;
-    last = performance.now();
-    update();
   };
+  const now = (): void => {
+    cancel();
+    last = performance.now();
+    act();
+  };
+  const soon = (): void => {
+    if (timer !== undefined) return;
+    const wait = last + period - performance.now();
+    if (wait <= 0) now();
+    else timer = setTimeout(now, wait);
+  };
+  return Object.assign(soon, { now, cancel });
+}
+
+/** Call `update` when one of `topics` changed: at once for the topics in `now`, for the others at most every 125 ms. */
+export function subscribeSlowly(store: Store, now: Topic[], topics: Topic[], update: () => void): () => void {
+  const paced = atMost(PERIOD, update);
   const off = store.subscribe((changed) => {
-    if (now.some((topic) => changed.has(topic))) run();
-    else if (timer === undefined && topics.some((topic) => changed.has(topic))) {
-      const wait = last + PERIOD - performance.now();
-      if (wait <= 0) run();
-      else timer = setTimeout(run, wait);
-    }
+    if (now.some((topic) => changed.has(topic))) paced.now();
+    else if (topics.some((topic) => changed.has(topic))) paced();
   });
   return () => {
-    clearTimeout(timer);
+    paced.cancel();
     off();
   };
 }

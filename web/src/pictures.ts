@@ -1,5 +1,6 @@
-// From a batch's compressed picture to something a canvas can draw. Newest wins: one slot in front of one decoder,
-// so that a slow page drops pictures instead of falling behind.
+// From a batch's compressed picture to something a canvas can draw. Pictures come in bursts, for the page stalls now and
+// then: a few wait, before and behind the one decoder, and are shown one an animation frame. Where they never run out the
+// page is too slow for all of them: then newest wins, so that it drops pictures instead of falling behind.
 import type { Batch } from "./store.ts";
 
 export type Crop = { bitmap: ImageBitmap; x: number; y: number; width: number; height: number };
@@ -14,6 +15,8 @@ export type Picture = {
 export interface Pictures {
   readonly current: Picture | null;
   offer(batch: Batch): void;
+  /** The next decoded picture becomes the current one; whether another waits behind it. */
+  advance(): boolean;
   /** A picture of any batch, for the grid of wrong tiles; the caller closes it. */
   decode(batch: Batch): Promise<Picture>;
   dispose(): void;
@@ -58,16 +61,21 @@ export async function decode(batch: Batch): Promise<Picture> {
   };
 }
 
+const WAITING = 3; // pictures, before and behind the decoder
+const BURST = 250; // ms within which a burst has to run out
+
 export function createPictures(fps: () => number, ready: () => void): Pictures {
   let current: Picture | null = null;
-  let latest: Batch | null = null;
+  const waiting: Picture[] = [];
+  const coming: Batch[] = [];
+  let ranOut = -Infinity;
   let busy = false;
   let startedAt = -Infinity;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let disposed = false;
 
   function pump(): void {
-    if (busy || !latest || disposed) return;
+    if (busy || coming.length === 0 || disposed) return;
     // A little under the period: frames at the very rate asked for must not wait for the next one.
     const wait = startedAt + 850 / fps() - performance.now();
     if (fps() < 60 && wait > 0) {
@@ -75,8 +83,7 @@ export function createPictures(fps: () => number, ready: () => void): Pictures {
       timer = setTimeout(pump, wait);
       return;
     }
-    const batch = latest;
-    latest = null;
+    const batch = coming.shift() as Batch;
     busy = true;
     startedAt = performance.now();
     void decode(batch).then((picture) => {
@@ -85,11 +92,18 @@ export function createPictures(fps: () => number, ready: () => void): Pictures {
         picture.close();
         return;
       }
-      current?.close();
-      current = picture;
+      waiting.push(picture);
       ready();
       pump();
     });
+  }
+
+  /** Let go of what will not be shown, the oldest first. */
+  function thin(): void {
+    const burst = fps() >= 60 && performance.now() - ranOut < BURST;
+    const most = burst ? WAITING : 1;
+    while (waiting.length + coming.length > most && waiting.length > 0) waiting.shift()?.close();
+    while (coming.length > most) coming.shift();
   }
 
   return {
@@ -97,14 +111,24 @@ export function createPictures(fps: () => number, ready: () => void): Pictures {
       return current;
     },
     offer(batch) {
-      latest = batch;
+      coming.push(batch);
+      thin();
       pump();
+    },
+    advance() {
+      const next = waiting.shift();
+      if (next) {
+        current?.close();
+        current = next;
+      }
+      if (waiting.length + coming.length === 0) ranOut = performance.now();
+      return waiting.length > 0;
     },
     decode,
     dispose() {
       disposed = true;
       clearTimeout(timer);
-      current?.close();
+      for (const picture of [current, ...waiting.splice(0)]) picture?.close();
       current = null;
     },
   };

@@ -66,6 +66,13 @@ function asRgba(colour: string): string {
   return made;
 }
 
+/** The dashboard's own colours by name ("good" is `--nbm-good`), as they are under `root` now. */
+export function readVariables<K extends string>(root: HTMLElement, names: readonly K[]): Record<K, string> {
+  const style = getComputedStyle(root);
+  const pairs = names.map((name) => [name, asRgba(style.getPropertyValue(`--nbm-${name}`).trim())]);
+  return Object.fromEntries(pairs) as Record<K, string>;
+}
+
 export function readColours(root: HTMLElement): Colours {
   const style = getComputedStyle(root);
   const value = (name: string): string => asRgba(style.getPropertyValue(name).trim());

@@ -2,6 +2,7 @@
 // in for. Everything that outlives a view is in client.ts.
 import type { Client, Send } from "./client.ts";
 import { h, setAttr } from "./dom.ts";
+import { subscribeSlowly } from "./pace.ts";
 import { badge } from "./panels/badge.ts";
 import { controls } from "./panels/controls.ts";
 import { curves } from "./panels/curves.ts";
@@ -63,11 +64,22 @@ export function createView(host: HTMLElement, client: Client): () => void {
   host.append(root);
 
   const disposals: (() => void)[] = [];
+  const sections: { name: string; el: HTMLElement; row: HTMLElement }[] = [];
   for (const { name, tag, in: row, panel } of PANELS) {
     const el = h(tag, { class: `nbm-panel nbm-${name}` });
     if (name === "notice") head.append(el);
     else rows[row].append(el);
+    if (tag === "section") sections.push({ name, el, row: rows[row] });
     disposals.push(panel(el, store, send));
+  }
+
+  /** Which panels of a row have nothing to show. Told in an attribute: a rule with `:has` is tried at every change. */
+  function lay(): void {
+    for (const row of [rows.body, rows.foot]) {
+      const inside = sections.filter((one) => one.row === row);
+      const without = inside.filter((one) => one.el.hidden).map((one) => one.name);
+      setAttr(row, "data-without", without.length === inside.length ? "all" : without.join(" ") || null);
+    }
   }
 
   const hideSnapshot = standIn(root);
@@ -84,7 +96,8 @@ export function createView(host: HTMLElement, client: Client): () => void {
     setAttr(root, "data-health", health.state);
     hideSnapshot(state.known && health.state !== "gone");
   }
-  disposals.push(store.subscribe(update));
+  disposals.push(store.subscribe(lay)); // after the panels' own
+  disposals.push(subscribeSlowly(store, ["run", "runs", "link"], ["health", "perf", "picture"], update));
   disposals.push(
     watchTheme((theme) => {
       setAttr(root, "data-theme", theme);
@@ -97,6 +110,7 @@ export function createView(host: HTMLElement, client: Client): () => void {
   });
   seen.observe(root);
   disposals.push(() => seen.disconnect());
+  lay();
   update();
 
   return () => {

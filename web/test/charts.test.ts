@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { createBrush } from "../src/charts/brush.ts";
 import { buildFigure, cut, pointsFor, type FigureInput } from "../src/charts/figure.ts";
 import { smooth } from "../src/charts/smoothing.ts";
-import { linearScale, logTicks, tickText, timeTicks } from "../src/charts/ticks.ts";
+import { countTicks, linearScale, logTicks, tickText, timeTicks } from "../src/charts/ticks.ts";
 import { createCurves, float32, float64, type Curve } from "../src/curves.ts";
 import { colourOf, curveLabel, groupCharts, isFraction, listCharts, valueText } from "../src/grouping.ts";
 import type { SeriesView } from "../src/messages.ts";
@@ -157,6 +157,25 @@ test("the time axis counts from the start of the run", () => {
   assert.equal((layout.xaxis as { range: number[] }).range[0], 0);
   assert.deepEqual(timeTicks(0, 130, 5), { tickvals: [0, 30, 60, 90, 120], ticktext: ["0:00", "0:30", "1:00", "1:30", "2:00"] });
   assert.deepEqual(timeTicks(3590, 3700, 2).ticktext, ["1:00:00", "1:01:00"]);
+});
+
+test("ticks of steps and epochs are round", () => {
+  assert.deepEqual(countTicks(0, 2300, 5).ticktext, ["0", "500", "1,000", "1,500", "2,000"]);
+  assert.deepEqual(countTicks(0.1, 1.4, 4).ticktext, ["0.5", "1.0"]);
+  assert.deepEqual(countTicks(1e9, 1e9 + 40, 4).tickvals, [1e9, 1e9 + 10, 1e9 + 20, 1e9 + 30, 1e9 + 40]);
+});
+
+test("no tick's label sticks out of the chart", () => {
+  const curves = createCurves();
+  curves.take([series("loss", { x: 0, y: 1, axis: "step" })], floats([0, 1000], [1, 2]), "step");
+  const made = buildFigure(input(curves.all(), { width: 300 }));
+  const { tickvals, ticktext, range } = made.layout.xaxis as { tickvals: number[]; ticktext: string[]; range: [number, number] };
+  assert.ok(tickvals.length > 0 && tickvals.length === ticktext.length);
+  const { l, r } = made.layout.margin as { l: number; r: number };
+  for (const [index, at] of tickvals.entries()) {
+    const x = l + ((at - range[0]) / (range[1] - range[0])) * (300 - l - r);
+    assert.ok(x + (ticktext[index] as string).length * 3.1 <= 300, ticktext[index]);
+  }
 });
 
 test("logarithmic ticks can be told apart", () => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { createCurves } from "../src/curves.ts";
 import { machineRows, sparkline } from "../src/panels/machine.ts";
 import { noticeFor, sentence } from "../src/panels/notice.ts";
-import { caption, className, facts, type Tile } from "../src/panels/tile.ts";
+import { caption, className, facts } from "../src/panels/tile.ts";
 import { standing } from "../src/standing.ts";
 import { floats, frame, paperStore, run, series, tiles } from "./helpers.ts";
 
@@ -86,24 +86,20 @@ test("a kernel that never says a word: after a while what to do", () => {
 });
 
 test("where the prediction is none the truth does not stand in its place", () => {
-  const node = (): HTMLElement => {
-    const held = new Map<string, string>();
-    return {
-      textContent: "", hidden: false, hasAttribute: (name: string) => held.has(name), getAttribute: (name: string) => held.get(name) ?? null,
-      setAttribute: (name: string, value: string) => held.set(name, value), removeAttribute: (name: string) => held.delete(name),
-    } as unknown as HTMLElement;
+  const words = (...given: Parameters<typeof caption>): string[] => {
+    const { name, truth, sure } = caption(...given);
+    return [name, truth, sure];
   };
-  const made = { name: node(), truth: node(), sure: node(), when: node() } as Tile;
-  const words = (): string[] => [made.name, made.truth, made.sure].map((one) => one.textContent ?? "");
+  const names = ["dog", "cat"];
   const none = { ...tiles(1, [null], [1]), confidence: [null] };
-  caption(made, { ...none, right: 0, counted: 0 }, 0, ["dog", "cat"], false);
-  assert.deepEqual(words(), ["?", "is cat", ""]);
-  assert.ok(made.name.hasAttribute("data-none"));
-  caption(made, none, 0, ["dog", "cat"], false); // no predictions were given at all
-  assert.deepEqual(words(), ["", "is cat", ""]);
-  caption(made, { ...tiles(2, [0], [1]), right: 0, counted: 1 }, 0, ["dog", "cat"], false);
-  assert.deepEqual(words(), ["✕ dog", "is cat", "· 50%"]);
-  assert.ok(!made.name.hasAttribute("data-none"));
+  const nan = { ...none, right: 0, counted: 0 };
+  assert.deepEqual(words(nan, 0, names, false), ["?", "is cat", ""]);
+  assert.equal(caption(nan, 0, names, false).none, true);
+  assert.deepEqual(words(none, 0, names, false), ["", "is cat", ""]); // no predictions were given at all
+  const wrong = { ...tiles(2, [0], [1]), right: 0, counted: 1 };
+  assert.deepEqual(words(wrong, 0, names, false), ["✕ dog", "is cat", "· 50%"]);
+  assert.equal(caption(wrong, 0, names, false).none, false);
+  assert.equal(caption(wrong, 0, names, true).when, "step 20");
 });
 
 test("a class without a name is its number, a confidence that is none a question mark", () => {

@@ -6,7 +6,7 @@ import type { Axis, MarkView } from "../messages.ts";
 import type { Colours } from "../theme.ts";
 import type { Layout, Trace } from "./plotly.ts";
 import { smooth } from "./smoothing.ts";
-import { linearScale, logTicks, timeTicks } from "./ticks.ts";
+import { countTicks, linearScale, logTicks, timeTicks } from "./ticks.ts";
 
 export type FigureInput = {
   chart: Chart;
@@ -183,14 +183,27 @@ export function buildFigure(input: FigureInput): Figure {
     [lo, hi] = [only - 0.5, only + 0.5];
   } else hi += (hi - lo) * 0.008; // the newest point stands clear of the edge
   const most = Math.max(2, Math.floor((width - LEFT) / 90));
-  const ticks = axis === "time" ? { tickmode: "array", ...timeTicks(lo, hi, most) } : { nticks: most };
   const font = { family: colours.font, size: 10.5, color: colours.quiet };
-  const lines = { gridcolor: colours.faint, zeroline: false, tickcolor: "rgba(0,0,0,0)", ticklen: 3, showline: false };
+  const lines = { gridcolor: colours.faint, zeroline: false, tickcolor: "rgba(0,0,0,0)", ticklen: 3, showline: false,
+    // Plotly would measure every label at every drawing, half of its time, to hide those that stick out: below, and the
+    // margin to the left, see to it that none does.
+    ticklabeloverflow: "allow",
+  };
   const unit = axis === "step" ? "step %{x:,.0f}" : axis === "epoch" ? "epoch %{x:.2~f}" : "%{x:,.0f} s";
   const rows = Math.max(3, Math.min(6, Math.floor(height / 42)));
   const scale = !log && low <= high ? linearScale(low, high, rows, fraction, setting) : null;
   const longest = Math.max(0, ...(scale?.ticktext ?? []).map((text) => text.length));
   const left = Math.max(LEFT, Math.ceil(longest * CHARACTER) + 10);
+  const all = axis === "time" ? timeTicks(lo, hi, most) : countTicks(lo, hi, most);
+  const fits = all.ticktext.map((text, index) => {
+    const end = left + (((all.tickvals[index] as number) - lo) / (hi - lo)) * (width - left - RIGHT);
+    return end + (text.length * CHARACTER) / 2 <= width;
+  });
+  const ticks = {
+    tickmode: "array",
+    tickvals: all.tickvals.filter((_, index) => fits[index]),
+    ticktext: all.ticktext.filter((_, index) => fits[index]),
+  };
   const marked = marksOf(input, [lo, hi], left);
   const layout: Layout = {
     width,
@@ -209,7 +222,7 @@ export function buildFigure(input: FigureInput): Figure {
     uirevision: "kept",
     datarevision: input.revision,
     xaxis: {
-      ...lines, ...ticks, range: [lo, hi], autorange: false, showgrid: false, tickformat: ",~f",
+      ...lines, ...ticks, range: [lo, hi], autorange: false, showgrid: false,
       unifiedhovertitle: { text: unit }, showspikes: true, spikemode: "across", spikethickness: 1,
       spikedash: "solid", spikecolor: colours.grid, spikesnap: "hovered data",
     },

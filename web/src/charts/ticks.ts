@@ -1,4 +1,5 @@
 // Ticks that can be told apart and read, whatever the size of the values: round steps, and texts as short as they can be.
+import { count } from "../format.ts";
 
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
 
@@ -30,6 +31,21 @@ export function logTicks(lo: number, hi: number): object {
   return { tickmode: "array", tickvals };
 }
 
+function roundTicks(lo: number, hi: number, most: number): { step: number; tickvals: number[] } {
+  const rough = (hi - lo) / most;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * ([1, 2, 5].find((one) => one * power >= rough * 0.999) ?? 10);
+  const tickvals: number[] = [];
+  for (let at = Math.ceil(lo / step - 1e-9); at * step <= hi + step * 1e-9; at += 1) tickvals.push(at * step);
+  return { step, tickvals };
+}
+
+/** Ticks of steps or epochs, at most `most`: "1,000", "2.5". */
+export function countTicks(lo: number, hi: number, most: number): { tickvals: number[]; ticktext: string[] } {
+  const { step, tickvals } = roundTicks(lo, hi, most);
+  return { tickvals, ticktext: tickvals.map((at) => (step < 1 ? tickText(at, step) : count(at))) };
+}
+
 /** A tick's text with as many digits as tell it from the next one, `step` away. */
 export function tickText(value: number, step: number): string {
   if (Math.abs(value) < step / 1e6) return "0";
@@ -58,11 +74,7 @@ export function linearScale(low: number, high: number, most: number, fraction: b
     const room = (hi - lo) * 0.055;
     [lo, hi] = [lo < 0 || !fromZero ? lo - room : lo, hi + room];
   }
-  const rough = (hi - lo) / (most + 1.5);
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5].find((one) => one * power >= rough * 0.999) ?? 10);
-  const tickvals: number[] = [];
-  for (let at = Math.ceil(lo / step - 1e-9); at * step <= hi + step * 1e-9; at += 1) tickvals.push(at * step);
+  const { step, tickvals } = roundTicks(lo, hi, most + 1.5);
   const text = (value: number): string => (fraction ? `${tickText(value * 100, step * 100)}%` : tickText(value, step));
   return { range: [lo, hi], tickvals, ticktext: tickvals.map(text) };
 }

@@ -1,32 +1,17 @@
-// One tile: its canvas and its caption. The caption tells right from wrong by sign and colour together.
-import { h, setAttr, setText, show } from "../dom.ts";
-import { confidence, count, figure, num, percent } from "../format.ts";
+// One tile: the words of its caption, and the button that stands over its place on the sheet. The caption tells right
+// from wrong by sign and colour together.
+import { h, setAttr } from "../dom.ts";
+import { clean, confidence, count, figure, num, percent } from "../format.ts";
 import type { TilesView } from "../messages.ts";
-import type { Crop } from "../pictures.ts";
 import { isRight } from "../store.ts";
 
-export type Tile = {
-  node: HTMLButtonElement;
-  canvas: HTMLCanvasElement;
-  context: CanvasRenderingContext2D | null;
-  gap: HTMLElement;
-  name: HTMLElement;
-  truth: HTMLElement;
-  sure: HTMLElement;
-  when: HTMLElement;
-};
+/** `none`: a prediction was expected and is none. `when`: its step, where tiles of several steps stand together. */
+export type Caption = { name: string; truth: string; sure: string; when: string; right: boolean | null; none: boolean };
 
-export function createTile(index: number): Tile {
-  const canvas = h("canvas", { width: 32, height: 32, "aria-hidden": "true" });
-  const gap = h("span", { class: "nbm-gap" }, "no picture");
-  const name = h("b");
-  const truth = h("span", { class: "nbm-is" });
-  const sure = h("span", { class: "nbm-sure" });
-  const when = h("span", { class: "nbm-when nbm-num" });
-  const node = h("button", { type: "button", class: "nbm-tile", "data-tile": index },
-    h("span", { class: "nbm-px" }, canvas, gap), h("span", { class: "nbm-cap nbm-num" }, name, h("span", { class: "nbm-rest" }, truth, sure)), when);
-  show(gap, false);
-  return { node, canvas, context: canvas.getContext("2d", { alpha: false }), gap, name, truth, sure, when };
+/** The button of a tile: a square for the picture, and room for the lines of the caption. */
+export function createTile(index: number): HTMLButtonElement {
+  return h("button", { type: "button", class: "nbm-tile", "data-tile": index },
+    h("span", { class: "nbm-px" }), h("span", { class: "nbm-cap" }));
 }
 
 /** The name of a class, or its number where it has none. */
@@ -55,7 +40,7 @@ export function facts(tiles: TilesView, at: number, names: string[]): [string, s
   return list;
 }
 
-export function caption(tile: Tile, tiles: TilesView, at: number, names: string[], withStep: boolean): void {
+export function caption(tiles: TilesView, at: number, names: string[], withStep: boolean): Caption {
   const right = isRight(tiles, at);
   const sign = SIGN[String(right ?? "unknown") as keyof typeof SIGN];
   const predicted = tiles.predicted[at];
@@ -67,31 +52,24 @@ export function caption(tile: Tile, tiles: TilesView, at: number, names: string[
   // Where predictions were given and this one is none (NaN logits), that is said: the truth never stands in its place.
   const none = !known && hasTruth && tiles.counted !== null;
   const what = label ?? (known ? className(predicted, names) : none ? "?" : "");
-  setText(tile.name, [sign, what].filter(Boolean).join(" "));
-  setAttr(tile.name, "data-none", none && !label);
   const is = !label && (right === false || (!known && hasTruth)) ? `is ${className(truth, names)}` : "";
-  setText(tile.truth, is);
   const percent = known || (sure !== null && sure !== undefined) ? confidence(sure) : "";
-  setText(tile.sure, is !== "" && percent !== "" ? `· ${percent}` : percent);
-  setText(tile.when, withStep ? `step ${count(tiles.step)}` : "");
-  show(tile.when, withStep);
+  return {
+    name: clean([sign, what].filter(Boolean).join(" ")),
+    truth: clean(is),
+    sure: is !== "" && percent !== "" ? `· ${percent}` : percent,
+    when: withStep ? `step ${count(tiles.step)}` : "",
+    right,
+    none: none && !label,
+  };
 }
 
 /** The words of a tile, for the tooltip and for those who cannot see it: not at sixty a second. */
-export function describe(tile: Tile, tiles: TilesView, at: number, names: string[]): void {
+export function describe(node: HTMLElement, tiles: TilesView, at: number, names: string[]): void {
   const right = isRight(tiles, at);
   const words = facts(tiles, at, names).map(([key, value]) => `${key}: ${value}`);
   const verdict = right === null ? "" : right ? "right\n" : "wrong\n";
-  setAttr(tile.node, "title", verdict + words.join("\n"));
-  setAttr(tile.node, "aria-label", verdict.trim() + " " + words.join(", "));
-}
-
-export function paintTile(tile: Tile, crop: Crop | null): void {
-  show(tile.gap, crop === null);
-  show(tile.canvas, crop !== null);
-  if (!crop) return;
-  const { canvas, context } = tile;
-  if (canvas.width !== crop.width) canvas.width = crop.width;
-  if (canvas.height !== crop.height) canvas.height = crop.height;
-  context?.drawImage(crop.bitmap, crop.x, crop.y, crop.width, crop.height, 0, 0, crop.width, crop.height);
+  setAttr(node, "data-right", String(right ?? "unknown"));
+  setAttr(node, "title", verdict + words.join("\n"));
+  setAttr(node, "aria-label", verdict.trim() + " " + words.join(", "));
 }

@@ -2,13 +2,18 @@
 import type { Send } from "../client.ts";
 import { h, setAttr, setText, show } from "../dom.ts";
 import { count } from "../format.ts";
-import type { Crop, Picture } from "../pictures.ts";
-import { type Batch, isRight, type Store, type WrongTile } from "../store.ts";
+import { atMost } from "../pace.ts";
+import type { Picture } from "../pictures.ts";
+import type { Batch, Store, WrongTile } from "../store.ts";
 import { segments } from "./buttons.ts";
-import { caption, describe, paintTile, createTile, type Tile } from "./tile.ts";
+import { createSheet, type Drawn } from "./sheet.ts";
+import { caption, createTile, describe } from "./tile.ts";
 import { createZoomed } from "./zoomed.ts";
 
 const WRONG_PERIOD = 500; // ms: the list of wrong tiles can be read only when it is not a film
+const WORDS_PERIOD = 500; // ms: tooltips and what is read aloud
+const HEAD_PERIOD = 125; // ms
+const NARROW = 84; // px: a tile too narrow for its caption on one line
 const RATES = [60, 10, 2, 1];
 
 export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
@@ -20,11 +25,9 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
   let sticky = false;
   let shown: Batch | null = null;
   let shownList: WrongTile[] = [];
-  let wrongAt = -Infinity;
-  let wrongTimer: ReturnType<typeof setTimeout> | undefined;
   let alive = true;
-  let wordsAt = -Infinity;
-  let wordsNow = true;
+  let narrow = false;
+  let drawings = 0;
 
   const title = h("h3", { class: "nbm-num" });
   const sub = h("span", { class: "nbm-quiet nbm-num" });
@@ -40,69 +43,72 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
     mode.press(value);
     shown = null;
     shownList = [];
-    wrongAt = -Infinity;
-    update();
+    drawWrong.cancel();
+    setAttr(grid, "data-dated", wrongOnly);
+    sheet.stale();
+    refresh();
   });
   mode.press("all");
   const grid = h("div", { class: "nbm-grid", role: "group", "aria-label": "Tiles of the batch" });
+  const sheet = createSheet();
   const none = h("p", { class: "nbm-none" }, "No wrong prediction seen yet.");
   el.append(
     h("div", { class: "nbm-hd" }, title, sub, held, h("span", { class: "nbm-push" }, speed, mode.node)),
-    grid, none);
-  const zoomed = createZoomed(el);
-  const cells: Tile[] = [];
+    h("div", { class: "nbm-sheet" }, sheet.node, grid), none);
+  const zoomed = createZoomed(el, pictures);
+  const cells: HTMLButtonElement[] = [];
 
   const holding = (): boolean => over || focused || sticky || zoomed.open;
 
-  function cell(index: number): Tile {
-    for (let next = cells.length; next <= index; next += 1) {
-      const tile = createTile(next);
-      tile.node.addEventListener("click", (event) => enlarge(next, event.detail > 0));
-      tile.node.tabIndex = next === 0 ? 0 : -1;
-      cells.push(tile);
-      grid.append(tile.node);
-    }
-    return cells[index] as Tile;
-  }
-
   function enlarge(index: number, byPointer: boolean): void {
-    const tile = cells[index];
-    if (!tile) return;
-    const from = wrongOnly ? shownList[index] : shown ? { batch: shown, index } : undefined;
-    if (!from) return;
-    zoomed.show(tile, from.batch.tiles, from.index, state.run?.classNames ?? [], () => {
+    const from = at(index);
+    const node = cells[index];
+    if (!from || !node) return;
+    zoomed.show(node, from.batch, from.index, names(), () => {
       if (byPointer) focused = false; // the focus that comes back to the tile was never asked for
       refresh();
     });
   }
 
-  function lay(howMany: number, width: number): void {
-    cells.forEach((tile, index) => show(tile.node, index < howMany));
+  const names = (): string[] => state.run?.classNames ?? [];
+  const at = (index: number): WrongTile | undefined =>
+    wrongOnly ? shownList[index] : shown && index < shown.tiles.count ? { batch: shown, index } : undefined;
+
+  /** Places for so many tiles. */
+  function lay(howMany: number): void {
+    for (let index = cells.length; index < howMany; index += 1) {
+      const node = createTile(index);
+      node.addEventListener("click", (event) => enlarge(index, event.detail > 0));
+      node.tabIndex = index === 0 ? 0 : -1;
+      cells.push(node);
+      grid.append(node);
+    }
+    const stacked = narrow || names().some((name) => name.length > 3);
+    if (grid.dataset.tiles === String(howMany) && grid.hasAttribute("data-stacked") === stacked) return;
+    cells.forEach((node, index) => show(node, index < howMany));
     setAttr(grid, "data-tiles", howMany);
-    setAttr(grid, "data-small", width < 64);
-    const names = state.run?.classNames ?? [];
-    setAttr(grid, "data-long", names.some((name) => name.length > 3));
+    setAttr(grid, "data-stacked", stacked);
+    sheet.stale();
   }
 
-  function fill(index: number, batch: Batch, at: number, crop: Crop | null): void {
-    const tile = cell(index);
-    const names = state.run?.classNames ?? [];
-    setAttr(tile.node, "data-right", String(isRight(batch.tiles, at) ?? "unknown"));
-    caption(tile, batch.tiles, at, names, wrongOnly);
-    paintTile(tile, crop);
-    if (wordsNow) describe(tile, batch.tiles, at, names);
+  function paint(list: Drawn[]): void {
+    lay(list.length);
+    sheet.draw(cells.slice(0, list.length), list, grid.hasAttribute("data-stacked"));
   }
 
-  /** The words of all tiles that stand: when the grid is held, and now and then while it moves. */
-  function describeAll(): void {
-    const names = state.run?.classNames ?? [];
-    cells.forEach((tile, index) => {
-      const from = wrongOnly ? shownList[index] : shown ? { batch: shown, index } : undefined;
-      if (from && !tile.node.hidden) describe(tile, from.batch.tiles, from.index, names);
+  function drawn(picture: Picture | undefined, batch: Batch, index: number): Drawn {
+    return { crop: picture?.tile(index) ?? null, caption: caption(batch.tiles, index, names(), wrongOnly) };
+  }
+
+  const describeAll = atMost(WORDS_PERIOD, () => {
+    cells.forEach((node, index) => {
+      const from = at(index);
+      if (from) describe(node, from.batch.tiles, from.index, names());
     });
-  }
+  });
 
-  function headline(batch: Batch | null): void {
+  const headline = atMost(HEAD_PERIOD, () => {
+    const batch = wrongOnly ? (shownList[0]?.batch ?? null) : (shown ?? state.batch);
     const isHeld = holding();
     setAttr(grid, "data-held", String(isHeld));
     setAttr(grid, "data-tile-step", batch?.tiles.step ?? null);
@@ -121,38 +127,51 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
       setText(sub, [of, more].filter(Boolean).join(" · "));
     }
     show(speed, !wrongOnly);
+  });
+
+  function paintBatch(picture: Picture): void {
+    const { batch } = picture;
+    paint(Array.from({ length: batch.tiles.count }, (_, index) => drawn(picture, batch, index)));
   }
 
   function drawBatch(picture: Picture): void {
     const { batch } = picture;
+    drawings += 1;
     shown = batch;
-    wordsNow = performance.now() - wordsAt > WRONG_PERIOD;
-    if (wordsNow) wordsAt = performance.now();
-    for (let index = 0; index < batch.tiles.count; index += 1) fill(index, batch, index, picture.tile(index));
-    lay(batch.tiles.count, batch.tiles.mosaic?.width ?? picture.tile(0)?.width ?? 0);
-    headline(batch);
+    paintBatch(picture);
+    headline();
+    describeAll();
     send.painted(batch.n);
-    const root = el.closest(".nbm");
-    setAttr(root ?? el, "data-painted", state.health.painted);
-    root?.dispatchEvent(new CustomEvent("nbm-painted", { detail: { n: batch.n, t: batch.t, time: batch.tiles.time } }));
+    el.closest(".nbm")
+      ?.dispatchEvent(new CustomEvent("nbm-painted", { detail: { n: batch.n, t: batch.t, time: batch.tiles.time } }));
   }
 
-  async function drawWrong(): Promise<void> {
-    const list = state.wrong;
+  /** Tiles of several batches, or of one whose picture is not at hand any more. */
+  async function drawList(list: WrongTile[]): Promise<void> {
     const decoded = new Map<Batch, Picture>();
+    const drawing = (drawings += 1);
     await Promise.all([...new Set(list.map((one) => one.batch))].map(async (batch) => {
       decoded.set(batch, await pictures.decode(batch));
     }));
-    if (alive && wrongOnly) {
-      shownList = list;
-      wordsNow = true;
-      list.forEach((one, index) => {
-        fill(index, one.batch, one.index, decoded.get(one.batch)?.tile(one.index) ?? null);
-      });
-      lay(list.length, list[0]?.batch.tiles.mosaic?.width ?? 0);
-      headline(list[0]?.batch ?? null);
-    }
+    if (alive && drawing === drawings) paint(list.map((one) => drawn(decoded.get(one.batch), one.batch, one.index)));
     for (const picture of decoded.values()) picture.close();
+  }
+
+  const drawWrong = atMost(WRONG_PERIOD, () => {
+    if (!wrongOnly || !alive || holding()) return;
+    shownList = state.wrong;
+    void drawList(shownList);
+    describeAll.now();
+    headline.now();
+  });
+
+  /** What stands, at another size or in other colours. */
+  function again(): void {
+    sheet.stale();
+    const picture = pictures.current;
+    if (wrongOnly) void drawList(shownList);
+    else if (shown && picture?.batch === shown) paintBatch(picture);
+    else if (shown) void drawList(shown.tiles.predicted.map((_, index) => at(index)).filter((one) => one !== undefined));
   }
 
   function update(): void {
@@ -164,39 +183,21 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
       shown = null;
       return;
     }
-    if (holding() && (shown !== null || shownList.length > 0)) {
-      headline(wrongOnly ? (shownList[0]?.batch ?? null) : shown);
-      return;
-    }
+    headline();
+    if (holding() && (shown !== null || shownList.length > 0)) return;
     if (wrongOnly) {
-      if (state.wrong === shownList && shownList.length > 0) {
-        headline(shownList[0]?.batch ?? null);
-        return;
-      }
-      if (state.wrong.length === 0) {
-        lay(0, 0);
-        headline(null);
-        return;
-      }
-      clearTimeout(wrongTimer);
-      const wait = wrongAt + WRONG_PERIOD - performance.now();
-      if (wait > 0) wrongTimer = setTimeout(update, wait);
-      else {
-        wrongAt = performance.now();
-        void drawWrong();
-      }
+      if (state.wrong.length === 0) lay(0);
+      else if (state.wrong !== shownList) drawWrong();
       return;
     }
     const picture = pictures.current;
-    if (!picture || !batch) headline(batch);
-    else if (picture.batch !== shown) drawBatch(picture);
-    else headline(shown);
+    if (picture && batch && picture.batch !== shown) drawBatch(picture);
   }
 
   const refresh = (): void => {
-    if (holding()) describeAll();
-    headline(wrongOnly ? (shownList[0]?.batch ?? null) : shown);
     update();
+    describeAll.now();
+    headline.now();
   };
   grid.addEventListener("pointerenter", (event) => {
     over = event.pointerType !== "touch";
@@ -216,11 +217,11 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
     refresh();
   });
   grid.addEventListener("keydown", (event) => {
-    const at = cells.findIndex((tile) => tile.node === document.activeElement);
+    const from = cells.findIndex((node) => node === document.activeElement);
     const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
-    const last = cells.filter((tile) => !tile.node.hidden).length - 1;
+    const last = cells.filter((node) => !node.hidden).length - 1;
     const moves: Record<string, number> = {
-      ArrowRight: at + 1, ArrowLeft: at - 1, ArrowDown: at + columns, ArrowUp: at - columns, Home: 0, End: last,
+      ArrowRight: from + 1, ArrowLeft: from - 1, ArrowDown: from + columns, ArrowUp: from - columns, Home: 0, End: last,
     };
     const to = moves[event.key];
     if (event.key === " ") {
@@ -230,20 +231,30 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
       sticky = false;
       refresh();
     } else if (to !== undefined && to >= 0 && to <= last) {
-      cells.forEach((tile, index) => { tile.node.tabIndex = index === to ? 0 : -1; });
-      cells[to]?.node.focus();
+      cells.forEach((node, index) => { node.tabIndex = index === to ? 0 : -1; });
+      cells[to]?.focus();
     } else return;
     event.preventDefault();
     event.stopPropagation();
   });
 
+  const sizes = new ResizeObserver(() => {
+    const width = cells[0]?.offsetWidth ?? 0;
+    narrow = width > 0 && width <= NARROW;
+    lay(Number(grid.dataset.tiles ?? 0));
+    again();
+  });
+  sizes.observe(grid);
+
   update();
   const off = store.subscribe((topics) => {
     if (["picture", "tiles", "wrong", "run", "settings"].some((topic) => topics.has(topic as never))) update();
+    if (topics.has("theme")) again();
   });
   return () => {
     alive = false;
-    clearTimeout(wrongTimer);
+    for (const paced of [drawWrong, describeAll, headline]) paced.cancel();
+    sizes.disconnect();
     zoomed.dispose();
     off();
   };

@@ -1,16 +1,16 @@
 // One tile, enlarged over the dashboard, with its facts; Escape or a click beside it closes it.
 import { h, setAttr, show } from "../dom.ts";
-import type { TilesView } from "../messages.ts";
-import { isRight } from "../store.ts";
-import { facts, type Tile } from "./tile.ts";
+import type { Pictures } from "../pictures.ts";
+import { type Batch, isRight } from "../store.ts";
+import { facts } from "./tile.ts";
 
 export interface Zoomed {
   readonly open: boolean;
-  show(tile: Tile, tiles: TilesView, at: number, names: string[], closed: () => void): void;
+  show(from: HTMLElement, batch: Batch, at: number, names: string[], closed: () => void): void;
   dispose(): void;
 }
 
-export function createZoomed(el: HTMLElement): Zoomed {
+export function createZoomed(el: HTMLElement, pictures: Pictures): Zoomed {
   const canvas = h("canvas", { "aria-hidden": "true" });
   const verdict = h("b");
   const list = h("dl", { class: "nbm-num" });
@@ -20,6 +20,7 @@ export function createZoomed(el: HTMLElement): Zoomed {
   const veil = h("div", { class: "nbm-veil" }, box);
   let back: HTMLElement | null = null;
   let closed: () => void = () => undefined;
+  let shown: Batch | null = null;
   show(veil, false);
 
   function shut(): void {
@@ -40,19 +41,31 @@ export function createZoomed(el: HTMLElement): Zoomed {
     }
   });
 
+  /** From the compressed picture: what stands on the sheet has been scaled. */
+  async function paint(batch: Batch, at: number): Promise<void> {
+    const picture = await pictures.decode(batch);
+    const crop = picture.tile(at);
+    if (crop && shown === batch) {
+      canvas.width = crop.width;
+      canvas.height = crop.height;
+      setAttr(canvas, "data-small", crop.width < 128);
+      canvas.getContext("2d")?.drawImage(crop.bitmap, crop.x, crop.y, crop.width, crop.height, 0, 0, crop.width, crop.height);
+      show(canvas, true);
+    }
+    picture.close();
+  }
+
   return {
     get open() {
       return !veil.hidden;
     },
-    show(tile, tiles, at, names, whenClosed) {
+    show(from, batch, at, names, whenClosed) {
+      const { tiles } = batch;
       closed = whenClosed;
-      back = tile.node;
-      const { width, height } = tile.canvas;
-      show(canvas, !tile.canvas.hidden);
-      canvas.width = width;
-      canvas.height = height;
-      setAttr(canvas, "data-small", width < 128);
-      canvas.getContext("2d")?.drawImage(tile.canvas, 0, 0);
+      back = from;
+      shown = batch;
+      show(canvas, false);
+      void paint(batch, at);
       const right = isRight(tiles, at);
       verdict.textContent = right === null ? "" : right ? "✓ right" : "✕ wrong";
       setAttr(box, "data-right", String(right ?? "unknown"));
@@ -64,7 +77,7 @@ export function createZoomed(el: HTMLElement): Zoomed {
       show(veil, true);
       // Beside the tile, where the person looks: the dashboard may be taller than the window.
       const frame = root.getBoundingClientRect();
-      const wanted = tile.node.getBoundingClientRect().top - frame.top - 60;
+      const wanted = from.getBoundingClientRect().top - frame.top - 60;
       const room = frame.height - box.offsetHeight - 28;
       box.style.marginTop = `${Math.max(0, Math.min(wanted, room))}px`;
       close.focus({ preventScroll: true });
