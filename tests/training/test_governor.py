@@ -168,6 +168,12 @@ def test_never_below_one_keyframe_in_ten_seconds():
     assert max(b - a for a, b in itertools.pairwise(times)) < KEYFRAME_EVERY + 3.5
 
 
+def test_another_size_is_not_tried_in_a_burst():
+    loop = Loop(Governor(), lambda side: 3.0).run(200)
+    times = [t for t, _ in loop.taken]
+    assert min(b - a for a, b in itertools.pairwise(times[1:])) > KEYFRAME_EVERY
+
+
 def test_charts_give_way_last_and_come_back_first():
     loop = Loop(Governor(), area(1e-4 / 224**2), area(1e-3 / 224**2), columns=0.03).run(60)
     _, cpu, _ = loop.shares(20)

@@ -76,6 +76,7 @@ class Governor:
         self._mark: Figures | None = None
         self._held = -math.inf  # until then pictures do not become larger
         self._before: float | None = None  # what a frame weighed before it was made smaller
+        self._guess = 1e-9  # what a frame weighs, until two of this size were taken
         self._rigid = -math.inf  # until then smaller pictures are known not to help
 
     def want(self, fps: float, pixels: int) -> None:
@@ -137,7 +138,7 @@ class Governor:
         """Decide, by what the last frames cost alone; cheap, for every look at the lanes."""
         weight = self._weight()
         if self._before is not None:
-            if len(self.prices) > 2:
+            if len(self.prices) > 1:
                 before, self._before = self._before, None
                 if weight > 0.75 * before:  # the labels, or the source, are what is dear
                     self._resize(2 * self._small)
@@ -159,7 +160,7 @@ class Governor:
         machine took, and would thin frames where these cost next to nothing. The first one alone says nothing: it comes
         with imports and fresh memory.
         """
-        weights = [1e-9]
+        weights = [1e-9 if len(self.prices) > 1 else self._guess]
         for costs, bound in ((self.prices, self._overhead), (self.works, self._worker_cpu)):
             known = tuple(costs)
             if len(known) > 1:
@@ -181,6 +182,7 @@ class Governor:
         return True
 
     def _resize(self, side: int) -> None:
+        self._guess = self._weight() * max(1.0, (side / self.side) ** 2)
         self._small = side
         self._mark = None  # what was counted is of the other size
         self.prices.clear()
