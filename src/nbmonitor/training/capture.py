@@ -1,8 +1,8 @@
 """From what a person logs to what can be kept: names made safe, numbers read at the call.
 
 Torch is duck-typed, never imported. A CPU tensor is read by ``.item()`` at the call (``float(t)`` warns on
-``requires_grad``, a bare ``detach()`` is a view that a later in-place change would reach); a tensor on a device is
-cloned there, without a synchronisation, and read by the outbox's worker.
+``requires_grad``, a bare ``detach()`` is a view that a later in-place change would reach). One on a CUDA device goes
+the way of ``device``; one on another device is cloned there and read by the outbox's worker.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from nbmonitor.errors import InputError
 from nbmonitor.events import EPOCH_SERIES
 
 if TYPE_CHECKING:
+    from nbmonitor.training.device import Device
     from nbmonitor.training.notices import Notices
 
 MAX_NAME = 200  # characters
@@ -53,6 +54,13 @@ def _showable(char: str) -> bool:
     return char.isprintable() or char == "\u200d"  # the joiner within an emoji
 
 
+class OnDevice(Exception):  # noqa: N818
+    """No error: the value is a tensor on a CUDA device, ``args[0]``, that must not be waited for.
+
+    An exception, so that a loop over values that are here pays nothing for it.
+    """
+
+
 def number(value: Any) -> Any:
     """A number to keep for ``value``: float, int, bool, or a device tensor's clone, for :func:`read` to finish.
 
@@ -60,6 +68,8 @@ def number(value: Any) -> Any:
     ------
     InputError
         When ``value`` is not one real number.
+    OnDevice
+        When it is one on a CUDA device.
     """
     kind = type(value)
     if kind is float or kind is int or kind is bool:
@@ -101,7 +111,14 @@ def _of_tensor(value: Any) -> Any:
         raise InputError(_several(tuple(value.shape)))
     if getattr(value, "is_meta", False):
         raise InputError("it is on the meta device, where tensors have no data")
-    return value.detach().clone()
+    if hasattr(value, "full_tensor"):  # reading it is a collective: not for the worker to begin
+        raise InputError("it is a tensor spread over ranks: log its `.full_tensor()` on every rank")
+    value = value.detach()
+    if getattr(value, "is_cuda", False):
+        if value.is_complex():
+            raise InputError("a complex tensor is not a real number")
+        raise OnDevice(value)
+    return value.clone()
 
 
 def _of_array(value: Any) -> Any:
@@ -131,8 +148,13 @@ def read(value: Any) -> float:
         return math.nan
 
 
-def numbers(values: Mapping[Any, Any], notices: Notices) -> dict[str, Any]:
-    """Flatten a mapping by "/" and read its numbers; what is none is left out, with a warning."""
+def numbers(
+    values: Mapping[Any, Any], notices: Notices, device: Device | None = None
+) -> dict[str, Any]:
+    """Flatten a mapping by "/" and read its numbers; what is none is left out, with a warning.
+
+    With tensors on a CUDA device it is a :class:`~nbmonitor.training.device.Pending`, sent off by ``device``.
+    """
     out: dict[str, Any] = {}
     try:
         for name, value in values.items():  # the plain case, once more without what the others need
@@ -147,12 +169,22 @@ def numbers(values: Mapping[Any, Any], notices: Notices) -> dict[str, Any]:
             return out
     except Exception:  # told below, where the name is at hand
         out = {}
-    _collect("", values, out, notices, 0)
-    return out
+    held: dict[str, Any] = {}
+    _collect("", values, out, held, notices, 0)
+    if not held:
+        return out
+    if device is None:
+        return out | {name: tensor.clone() for name, tensor in held.items()}
+    return device.take(out, held)
 
 
 def _collect(
-    prefix: str, values: Mapping[Any, Any], out: dict[str, Any], notices: Notices, depth: int
+    prefix: str,
+    values: Mapping[Any, Any],
+    out: dict[str, Any],
+    held: dict[str, Any],
+    notices: Notices,
+    depth: int,
 ) -> None:
     for key, value in values.items():
         try:
@@ -163,9 +195,11 @@ def _collect(
             elif isinstance(value, Mapping):
                 if depth > 20:  # a mapping that holds itself
                     raise InputError("is nested more than 20 levels deep")
-                _collect(f"{name}/", value, out, notices, depth + 1)
+                _collect(f"{name}/", value, out, held, notices, depth + 1)
             else:
                 out[name] = number(value)
+        except OnDevice as found:
+            held[name] = found.args[0]
         except Exception as error:
             notices.warn(
                 f"value:{type(value).__name__}",

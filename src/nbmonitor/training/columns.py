@@ -64,7 +64,7 @@ class Columns:
             means = np.full(len(steps), mean)
             table = _table([list(row[2].values()) for row in group_rows])
             for i, raw in enumerate(names):
-                name = self._named(raw)
+                name = self.named(raw)
                 if name is None:
                     self.refused += len(steps)
                     continue
@@ -97,7 +97,8 @@ class Columns:
         self._open[name] = (int(steps[-1]), total, count)
         return Column(name, steps, np.ascontiguousarray(values), times)
 
-    def _named(self, raw: str) -> str | None:
+    def named(self, raw: str) -> str | None:
+        """Return the name that a raw one is shown by; None beyond the bound."""
         known = self._names.get(raw)
         if known is None and len(self._names) < self._max:
             known = self._names[raw] = EPOCH_SERIES if raw == EPOCH_KEY else clean(raw)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from nbmonitor.events import Batch
 from nbmonitor.training import images, labels
 from nbmonitor.training.capture import read
+from nbmonitor.training.device import Pending
+from nbmonitor.training.parcels import arrived
 
 if TYPE_CHECKING:
     from nbmonitor.training.notices import Notices
@@ -33,6 +35,15 @@ class Frame:
     targets: Any
     loss: Any
     sample_ids: tuple[str, ...]
+
+    def arrived(self, side: int) -> bool:
+        """Whether all of it is here, for the worker; what lies on a device is sent when this is first asked.
+
+        ``side``: widest side of a tile, in pixels. Raises what :meth:`~nbmonitor.training.parcels.Parcel.arrived` does.
+        """
+        parts = (self.pictures, self.logits, self.predictions, self.confidence, self.targets)
+        here = [arrived(part, side) for part in parts]
+        return all(here) and (type(self.loss) is not Pending or self.loss.ready)
 
 
 class Pace:
@@ -67,7 +78,10 @@ class Encoder:
         self._notices = notices
 
     def __call__(self, frame: Frame, pixels: int) -> tuple[int, float, Batch]:
-        """Step, time and payload of a frame; tiles up to ``pixels`` wide."""
+        """Step, time and payload of a frame that has arrived; tiles up to ``pixels`` wide."""
+        loss = frame.loss
+        if type(loss) is Pending:
+            loss = loss.settle().get("loss")
         try:
             side = min(images.MAX_SIDE, pixels)
             tiles = images.tiles(frame.pictures, frame.layout, side, self._notices)
@@ -96,6 +110,6 @@ class Encoder:
             sample_ids=frame.sample_ids,
             right=verdict.right,
             counted=verdict.counted,
-            loss=None if frame.loss is None else read(frame.loss),
+            loss=None if loss is None else read(loss),
         )
         return frame.step, frame.when, batch

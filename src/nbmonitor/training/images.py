@@ -18,7 +18,10 @@ from PIL import Image
 
 from nbmonitor.errors import InputError
 from nbmonitor.events import Mosaic
+from nbmonitor.training import reduce
 from nbmonitor.training.capture import host
+from nbmonitor.training.parcels import Parcel, on_cuda
+from nbmonitor.training.reduce import NEAR
 
 try:
     import simplejpeg
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nbmonitor.training.device import Backend, Device
     from nbmonitor.training.notices import Notices
 
 TILES = 16
@@ -66,11 +70,14 @@ class Buffers:
             self._free.append(used)
 
 
-def take(images: Any, buffers: Buffers, side: int = MAX_SIDE) -> tuple[Any, str, int]:
+def take(
+    images: Any, buffers: Buffers, side: int = MAX_SIDE, device: Device | None = None
+) -> tuple[Any, str, int]:
     """A snapshot of the first 16 pictures, their layout ("NCHW", "NHWC", "NHW" or "list"), and how many there are.
 
     Of pictures twice as large as the ``side`` that is shown every n-th pixel of every n-th row is copied, so that at
-    least ``side`` are left: a copy of all would hold up the training for seconds where pictures are large.
+    least ``side`` are left: a copy of all would hold up the training for seconds where pictures are large. Pictures on
+    a CUDA device are a :class:`~nbmonitor.training.parcels.Parcel`, or in a list one each.
 
     Raises
     ------
@@ -83,7 +90,12 @@ def take(images: Any, buffers: Buffers, side: int = MAX_SIDE) -> tuple[Any, str,
     if shape is None:
         if isinstance(images, str | bytes | dict) or not hasattr(images, "__len__"):
             raise InputError(f"a {type(images).__name__} holds no pictures. {_ACCEPTED}")
-        return [_single(picture, side) for picture in images[:TILES]], "list", len(images)
+        total, first = len(images), images[:TILES]
+        alike = _stacked(first, device)
+        if alike is None:
+            return [_single(one, side, device) for one in first], "list", total
+        layout = _layout_of_one(tuple(alike.shape[1:]))
+        return _sent(on_cuda(device, alike), _thinned(alike, layout, side), layout), layout, total
     shape = tuple(int(n) for n in shape)
     layout = _layout(shape)
     if len(shape) == 2 or (len(shape) == 3 and layout == "NHWC"):
@@ -91,14 +103,55 @@ def take(images: Any, buffers: Buffers, side: int = MAX_SIDE) -> tuple[Any, str,
         shape = (1, *shape)
     if 0 in shape[1:]:
         raise InputError(f"the pictures of shape {shape} have no pixels")
-    at = 2 if layout == "NCHW" else 1
-    stride = _stride(shape[at : at + 2], side)
     on_device = hasattr(images, "is_cpu") and not images.is_cpu
-    first: Any = images[:TILES] if on_device else _first(images)
-    if stride > 1:
-        every = slice(None, None, stride)
-        first = first[:, :, every, every] if at == 2 else first[:, every, every]
-    return first.detach().clone() if on_device else buffers.copy(first), layout, shape[0]
+    some: Any = images[:TILES].detach() if on_device else _first(images)
+    some = _thinned(some, layout, side)
+    taken = _sent(on_cuda(device, images), some, layout) if on_device else buffers.copy(some)
+    return taken, layout, shape[0]
+
+
+def _thinned(pictures: Any, layout: str, side: int) -> Any:
+    """Every n-th pixel of every n-th row, so that at least ``side`` are left."""
+    at = 2 if layout == "NCHW" else 1
+    stride = _stride(pictures.shape[at : at + 2], side)
+    if stride == 1:
+        return pictures
+    every = slice(None, None, stride)
+    return pictures[:, :, every, every] if at == 2 else pictures[:, every, every]
+
+
+def _stacked(pictures: Sequence[Any], device: Device | None) -> Any:
+    """Tensors on one CUDA device that are alike, as one; else None. They share a range, and one copy brings them."""
+    if not pictures:
+        return None
+    backend = on_cuda(device, pictures[0])
+    if backend is None or not all(getattr(one, "is_cuda", False) for one in pictures):
+        return None
+    if len({(one.get_device(), one.dtype, tuple(one.shape)) for one in pictures}) > 1:
+        return None
+    return backend.torch.stack([one.detach() for one in pictures])
+
+
+def _layout_of_one(shape: tuple[int, ...]) -> str:
+    """Layout of a batch of pictures of this shape, each of which is (H, W), (H, W, C) or (C, H, W)."""
+    if 0 in shape:
+        raise InputError(f"a picture of shape {shape} has no pixels")
+    if len(shape) == 2:
+        return "NHW"
+    if len(shape) == 3 and shape[2] in CHANNELS:
+        return "NHWC"
+    if len(shape) == 3 and shape[0] in CHANNELS:
+        return "NCHW"
+    raise InputError(f"an array of shape {shape} is no picture. {_ACCEPTED}")
+
+
+def _sent(backend: Backend | None, tensor: Any, layout: str) -> Any:
+    """A snapshot of a tensor on a device: on its way, or where nothing but reading it brings it here, a clone."""
+    if backend is None:
+        return tensor.clone()
+    return Parcel(
+        backend, tensor, lambda torch, pixels, side: reduce.pictures(torch, pixels, side, layout)
+    )
 
 
 def _first(images: Any) -> NDArray[Any]:
@@ -126,7 +179,7 @@ def _layout(shape: tuple[int, ...]) -> str:
     raise InputError(f"an array of shape {shape} holds no pictures. {_ACCEPTED}")
 
 
-def _single(picture: Any, side: int) -> Any:
+def _single(picture: Any, side: int, device: Device | None) -> Any:
     """A copy of one picture of a list: (H, W) or (H, W, C), thinned out as in :func:`take`."""
     if isinstance(picture, Image.Image):
         stride = _stride(picture.size, side)
@@ -138,15 +191,13 @@ def _single(picture: Any, side: int) -> Any:
             wide = picture.mode in ("I", "F", "I;16")  # beyond 8 bits: stretched like any array
             picture = picture if wide else picture.convert("RGBA" if alpha else "RGB")
         return np.array(picture)
-    pixels = np.asarray(host(picture))
-    if pixels.ndim == 3 and pixels.shape[2] not in CHANNELS and pixels.shape[0] in CHANNELS:
-        pixels = pixels.transpose(1, 2, 0)
-    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in CHANNELS):
-        raise InputError(f"an array of shape {pixels.shape} is no picture. {_ACCEPTED}")
-    if 0 in pixels.shape:
-        raise InputError(f"a picture of shape {pixels.shape} has no pixels")
-    stride = _stride(pixels.shape[:2], side)
-    return np.array(pixels[::stride, ::stride])
+    backend = on_cuda(device, picture)
+    pixels: Any = np.asarray(host(picture)) if backend is None else picture.detach()
+    if _layout_of_one(tuple(pixels.shape)) == "NCHW":
+        pixels = pixels.transpose(1, 2, 0) if backend is None else pixels.permute(1, 2, 0)
+    layout = "NHW" if pixels.ndim == 2 else "NHWC"
+    some = _thinned(pixels[None], layout, side)
+    return np.array(some[0]) if backend is None else _sent(backend, some, layout)
 
 
 # --- on the worker ---------------------------------------------------------------------------------------------------
@@ -156,7 +207,7 @@ def tiles(pictures: Any, layout: str, side: int, notices: Notices) -> NDArray[np
     """Pictures as uint8 tiles of one size, (n, h, w, c) with c 1 or 3, the longer side at most ``side`` pixels."""
     if layout == "list":
         return _of_list(pictures, side, notices)
-    pixels = quantise(host(pictures), notices)
+    pixels = _levels(pictures, notices)
     if layout == "NHW":
         pixels = pixels[..., None]
     elif layout == "NCHW":
@@ -168,8 +219,39 @@ def tiles(pictures: Any, layout: str, side: int, notices: Notices) -> NDArray[np
     return pixels
 
 
+def _levels(pictures: Any, notices: Notices) -> NDArray[np.uint8]:
+    """Pictures as uint8: those of a device are already."""
+    if not isinstance(pictures, Parcel):
+        return quantise(host(pictures), notices)
+    levels, *facts = pictures.arrays()
+    for low, high, finite, known in facts:
+        if not finite:
+            _say_not_finite(notices)
+        if not known:
+            _say_stretched(notices, low, high)
+    return levels
+
+
+def _say_not_finite(notices: Notices) -> None:
+    notices.later(
+        "pixels",
+        "run.log_batch was given pictures with NaN or infinite pixels: these are shown black. If they come out of the "
+        "model, look for a division by zero or a learning rate that is too high.",
+    )
+
+
+def _say_stretched(notices: Notices, low: float, high: float) -> None:
+    notices.later(
+        "range",
+        f"run.log_batch was given pictures with values from {low:.3g} to {high:.3g}, outside of [0, 1], [-1, 1] and "
+        "uint8: each batch is stretched to its own range for display. Undo the normalisation (x * std + mean) before "
+        "the call to see true colours.",
+    )
+
+
 def _of_list(pictures: Sequence[Any], side: int, notices: Notices) -> NDArray[np.uint8]:
     """Pictures of different sizes and channels: each in the middle of a tile that holds the largest."""
+    pictures = [_levels(p, notices)[0] if isinstance(p, Parcel) else p for p in pictures]
     kinds = {p.dtype for p in pictures}
     if len(kinds) == 1 and len({p.shape for p in pictures}) == 1:  # one range for the whole batch
         stack = quantise(np.stack(pictures), notices)
@@ -208,28 +290,18 @@ def quantise(pixels: NDArray[Any], notices: Notices) -> NDArray[np.uint8]:
     low, high = float(pixels.min()), float(pixels.max())
     if not math.isfinite(low) or not math.isfinite(high):
         bad = ~np.isfinite(pixels)
-        notices.later(
-            "pixels",
-            "run.log_batch was given pictures with NaN or infinite pixels: these are shown black. If they come out of "
-            "the model, look for a division by zero or a learning rate that is too high.",
-        )
+        _say_not_finite(notices)
         good = pixels[~bad]
         low, high = (float(good.min()), float(good.max())) if good.size else (0.0, 0.0)
-    if pixels.dtype.kind in "iu" and low >= 0 and high <= 255:
+    floating = pixels.dtype.kind == "f"
+    if not floating and low >= 0 and high <= 255:
         return pixels.astype(np.uint8)
-    if (
-        pixels.dtype.kind == "f" and low >= -0.05 and high <= 1.05
-    ):  # interpolation overshoots a little
+    if floating and low >= -NEAR and high <= 1 + NEAR:
         scale, shift = 255.0, 0.0
-    elif pixels.dtype.kind == "f" and low >= -1.05 and high <= 1.05:
+    elif floating and low >= -1 - NEAR and high <= 1 + NEAR:
         scale, shift = 127.5, 127.5
     else:
-        notices.later(
-            "range",
-            f"run.log_batch was given pictures with values from {low:.3g} to {high:.3g}, outside of [0, 1], [-1, 1] "
-            "and uint8: each batch is stretched to its own range for display. Undo the normalisation (x * std + mean) "
-            "before the call to see true colours.",
-        )
+        _say_stretched(notices, low, high)
         with np.errstate(over="ignore"):
             span = high - low
         scale = 255.0 / span if 0 < span < math.inf else 0.0

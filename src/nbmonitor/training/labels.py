@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbmonitor.errors import InputError
+from nbmonitor.training import reduce
 from nbmonitor.training.capture import array, host, one_line
+from nbmonitor.training.parcels import Parcel, on_cuda
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from nbmonitor.training.device import Backend, Device
     from nbmonitor.training.notices import Notices
+
+SHOWN = 16  # rows whose confidence is shown: those of the pictures
+LARGE = 64 << 20  # bytes of logits on a device beyond which there is no room for a clone
 
 Ints = tuple[int | None, ...]
 Floats = tuple[float | None, ...]
@@ -30,13 +36,14 @@ class Verdict:
     counted: int | None
 
 
-def take(name: str, value: Any, total: int, notices: Notices) -> Any:
+def take(name: str, value: Any, total: int, notices: Notices, device: Device | None = None) -> Any:
     """A snapshot of one argument of `log_batch`, or None, with a warning, where it cannot be used."""
     if value is None:
         return None
     try:
-        taken = array(value)
-        if isinstance(taken, np.ndarray) and taken.dtype.kind not in "biuf":
+        backend = on_cuda(device, value)
+        taken = array(value) if backend is None else value.detach()
+        if taken.is_complex() if backend else _is_odd(taken):
             raise InputError(f"its dtype is {taken.dtype}")
         shape = tuple(taken.shape)
         if len(shape) == 0 and total == 1:
@@ -45,6 +52,8 @@ def take(name: str, value: Any, total: int, notices: Notices) -> Any:
             raise InputError(f"its shape is {shape}")
         if name == "predictions" and len(shape) == 2 and shape[1] != 1:
             raise InputError(f"its shape is {shape}: scores of classes go in as `logits=`")
+        if backend is not None:
+            taken = _sent(backend, name, taken)
     except Exception as error:
         notices.warn(
             f"labels:{name}",
@@ -61,12 +70,43 @@ def take(name: str, value: Any, total: int, notices: Notices) -> Any:
     return taken
 
 
+def _is_odd(taken: Any) -> bool:
+    return isinstance(taken, np.ndarray) and taken.dtype.kind not in "biuf"
+
+
+def _sent(backend: Backend, name: str, tensor: Any) -> Parcel:
+    """What :func:`judge` needs of ``tensor``, on its way here: little, whatever the number of classes."""
+    if name == "targets":
+        return Parcel(backend, tensor, lambda torch, values, _: reduce.targets(torch, values))
+    if name != "logits":
+        return Parcel(backend, tensor, lambda _, values, __: reduce.column(values))
+    if tensor.numel() * tensor.element_size() <= LARGE:
+        return Parcel(backend, tensor, lambda torch, rows, _: reduce.logits(torch, rows, SHOWN))
+    classes, sure = reduce.logits(backend.torch, tensor, SHOWN)
+    count = len(classes)
+    joined = backend.torch.cat([classes, sure])
+    return Parcel(backend, joined, lambda _, both, __: [both[:count], both[count:]])
+
+
+def _here(taken: Any) -> Any:
+    """What has come of a parcel; anything else as it is."""
+    if not isinstance(taken, Parcel):
+        return taken
+    arrays = taken.arrays()
+    return arrays if len(arrays) > 1 else arrays[0]
+
+
 def judge(
     count: int, total: int, *, logits: Any, predictions: Any, confidence: Any, targets: Any
 ) -> Verdict:
     """What is known of the first ``count`` of ``total`` pictures; arguments as :func:`take` gave them, or None."""
     predicted = sure = None
-    if logits is not None:
+    logits, predictions, confidence, targets = map(
+        _here, (logits, predictions, confidence, targets)
+    )
+    if isinstance(logits, list):
+        predicted, sure = logits
+    elif logits is not None:
         predicted, sure = _of_logits(host(logits).astype(np.float64), count)
     if predictions is not None:
         predicted = _whole(host(predictions).reshape(len(predictions), -1)[:, 0])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nbmonitor.events import Payload
+    from nbmonitor.training.arrivals import Postponed
     from nbmonitor.training.columns import Row
 
 MAX_BYTES = 16 << 20  # of rows that wait
@@ -73,11 +74,16 @@ class Lanes:
         if self.asleep or self.added - self.removed > self._alarm:
             self._crowded()
 
-    def post(self, step: int, payload: Payload) -> None:
+    def post(self, step: int, payload: Payload | Postponed) -> None:
         """Take a payload, in order with the rows, and wake the worker."""
         self._rows.append((step, self._clock(), payload, False))
         self._urgent = True
         self._bell.ring()
+
+    def lose(self, values: int, why: str) -> None:
+        """Count values that were dropped; ``why`` is how a sentence that declares them begins."""
+        self.lost += values
+        self._why_lost = why
 
     def show(self, split: str, frame: Any) -> None:
         """Take a frame; one that still waits for the worker gives way."""
@@ -97,10 +103,9 @@ class Lanes:
                 row = self._rows.popleft()
             except IndexError:  # the worker has them
                 return
-            if type(row[2]) is dict:
+            if isinstance(row[2], dict):
                 self.removed += ROW_BYTES + VALUE_BYTES * len(row[2])
-                self.lost += len(row[2])
-                self._why_lost = "the outbox was full: the oldest values went"
+                self.lose(len(row[2]), "the outbox was full: the oldest values went")
             else:
                 self._rescued.append(row)
 
@@ -110,7 +115,7 @@ class Lanes:
         pop = self._rows.popleft
         with contextlib.suppress(IndexError):  # the training thread dropped some meanwhile
             rows.extend(pop() for _ in range(min(most, len(self._rows))))
-        taken = sum(ROW_BYTES + VALUE_BYTES * len(r[2]) for r in rows if type(r[2]) is dict)
+        taken = sum(ROW_BYTES + VALUE_BYTES * len(r[2]) for r in rows if isinstance(r[2], dict))
         if self._rows:
             self.removed += taken
         else:

@@ -14,7 +14,17 @@ from nbmonitor.errors import InputError
 from nbmonitor.events import Epoch
 from nbmonitor.training import images as imaging
 from nbmonitor.training import labels
-from nbmonitor.training.capture import clean, number, numbers, one_line, read, step_number
+from nbmonitor.training.arrivals import Postponed
+from nbmonitor.training.capture import (
+    OnDevice,
+    clean,
+    number,
+    numbers,
+    one_line,
+    read,
+    step_number,
+)
+from nbmonitor.training.device import Pending
 from nbmonitor.training.driver import Driver
 from nbmonitor.training.frames import Encoder, Frame, Pace
 from nbmonitor.training.governor import Governor
@@ -97,7 +107,7 @@ class Logbook(Driver):
             else:
                 for value in values.values():
                     if type(value) is not float:
-                        values = numbers(values, self._notices)
+                        values = numbers(values, self._notices, self._outbox.device)
                         break
             if not values:
                 return
@@ -124,7 +134,8 @@ class Logbook(Driver):
                 f"run.log takes a mapping or names, not a {type(mapping).__name__}: write `run.log(loss=value)`.",
             )
             mapping = {}
-        return numbers({**mapping, **values} if values else mapping, self._notices)
+        together = {**mapping, **values} if values else mapping
+        return numbers(together, self._notices, self._outbox.device)
 
     def _bad_step(self, step: Any) -> int:
         self._notices.warn(
@@ -191,6 +202,10 @@ class Logbook(Driver):
                 return
             if not self._pace.due(split, began, self._outbox.frame_interval):
                 return
+            device = self._outbox.device
+            if device.capturing():
+                self._outbox.replaced += 1
+                return
             started = time.thread_time()
             if extra:
                 self._positional("log_batch", "log_batch(images, logits=…, targets=…)")
@@ -200,7 +215,8 @@ class Logbook(Driver):
                     f"run.log_batch knows no {', '.join(unknown)}: left out. It takes logits, predictions, "
                     "confidence, targets, loss, sample_ids, split and step.",
                 )
-            taken, layout, total = imaging.take(images, self._buffers, self._outbox.pixels)
+            pixels = self._outbox.pixels
+            taken, layout, total = imaging.take(images, self._buffers, pixels, device)
             if total == 0:
                 raise InputError("there are 0 pictures in it")
             say = self._notices
@@ -216,10 +232,10 @@ class Logbook(Driver):
                 taken,
                 layout,
                 total,
-                labels.take("logits", logits, total, say),
-                labels.take("predictions", predictions, total, say),
-                labels.take("confidence", confidence, total, say),
-                labels.take("targets", targets, total, say),
+                labels.take("logits", logits, total, say, device),
+                labels.take("predictions", predictions, total, say, device),
+                labels.take("confidence", confidence, total, say, device),
+                labels.take("targets", targets, total, say, device),
                 None if loss is None else self._loss(loss),
                 () if sample_ids is None else tuple(clean(i) for i in list(sample_ids)[:16]),
             )
@@ -243,6 +259,8 @@ class Logbook(Driver):
     def _loss(self, loss: Any) -> Any:
         try:
             return number(loss)
+        except OnDevice as found:
+            return self._outbox.device.take({}, {"loss": found.args[0]})
         except InputError as error:
             self._notices.warn(
                 "loss",
@@ -261,9 +279,13 @@ class Logbook(Driver):
             if not progress.epoch:  # neither `epochs` nor `track` counted one
                 self._epochs_logged += 1
             self._outbox.calls += 1
-            read_now = {clean(name): read(value) for name, value in values.items()}
-            epoch = Epoch(progress.epoch or self._epochs_logged, read_now)
-            self._outbox.post(progress.step, epoch)
+            at = progress.epoch or self._epochs_logged
+
+            def epoch(known: dict[str, Any]) -> Epoch:
+                return Epoch(at, {clean(name): read(value) for name, value in known.items()})
+
+            late = Postponed(values, epoch) if isinstance(values, Pending) else None
+            self._outbox.post(progress.step, late or epoch(values))
             if self._waiting:
                 self._notices.say_waiting()
             progress.spent += self._monotonic() - began

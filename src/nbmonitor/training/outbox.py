@@ -24,9 +24,11 @@ from nbmonitor.events import (
     RunInfo,
     Scalars,
 )
+from nbmonitor.training.arrivals import Arrivals
 from nbmonitor.training.capture import one_line
 from nbmonitor.training.columns import EPOCH_KEY, Columns
 from nbmonitor.training.cpu import OwnCpu
+from nbmonitor.training.device import Device
 from nbmonitor.training.governor import SIDES, Figures, Governor
 from nbmonitor.training.lanes import MAX_BYTES, ROW_BYTES, VALUE_BYTES, Lanes
 
@@ -106,6 +108,8 @@ class Outbox(Lanes):
         self._seen = SIDES[1]  # widest side of the last tiles
         self._next_rows = 0.0
         self._columns = Columns()
+        self.device = Device(self.lose, notices, self._bell.ring)
+        self._arrivals = Arrivals(self._columns.named, self.lose)
         self._closing = False
         self._thread: threading.Thread | None = None
         self._next_beat = 0.0
@@ -173,9 +177,12 @@ class Outbox(Lanes):
             except Exception:  # a bug of ours must not end the thread, and with it the picture
                 self._failed("its worker met an error")
             if closing:
+                if self._arrivals.conclude(self.device.poll, self.pixels):
+                    self._urgent = True
+                    continue
                 return
             now = self._monotonic()
-            if now < self._busy_until:
+            if now < self._busy_until or self._arrivals.waiting:
                 self._bell.wait(max(TICK, self.governor.charts))
             else:
                 self.asleep = True
@@ -184,6 +191,7 @@ class Outbox(Lanes):
                 self.asleep = False
 
     def _tick(self) -> None:
+        self.device.poll()
         self._refresh_demand()
         now = self._monotonic()
         if not self._urgent and not self._crowd and now < self._next_rows:
@@ -200,6 +208,7 @@ class Outbox(Lanes):
             self._rows.append((step, self._clock(), {EPOCH_KEY: epoch}, False))
             self.added += ROW_BYTES + VALUE_BYTES
         flushed: list[threading.Event] = []
+        events.extend(self._events(self._arrivals.sift(()), step, flushed))
         left = len(self._rows) + len(self._rescued)  # what comes meanwhile waits for the next tick
         while left > 0:
             rows = self._take(CHUNK)
@@ -207,7 +216,7 @@ class Outbox(Lanes):
                 break
             left -= len(rows)
             self._busy_until = self._monotonic() + 1.0
-            events.extend(self._events(rows, step, flushed))
+            events.extend(self._events(self._arrivals.sift(rows), step, flushed))
             self._publish(events)
             events = []
         events.extend(self._event(step, self._clock(), payload) for payload in due)
@@ -274,10 +283,7 @@ class Outbox(Lanes):
         return tuple(out)
 
     def _pictures(self) -> Iterable[Event]:
-        for split in list(self._frames):
-            frame = self._frames.pop(split, None)
-            if frame is None:
-                continue
+        for split, frame in self._arrivals.frames(self._frames, self.pixels):
             self._busy_until = self._monotonic() + 1.0
             began = time.thread_time()
             try:
