@@ -34,7 +34,10 @@ torch.manual_seed(0)
 SIZE = {size}
 names = "airplane automobile bird cat deer dog frog horse ship truck".split()
 run = nbmonitor.init("live-path", class_names=names)
-batches = [(torch.rand(32, 3, SIZE, SIZE), torch.randn(32, 10), torch.randint(0, 10, (32,))) for _ in range(8)]
+def pictures():  # soft shapes under a little noise: they compress as photographs do
+    soft = nn.functional.interpolate(torch.rand(32, 3, 6, 6), (SIZE, SIZE), mode="bicubic")
+    return (soft + 0.02 * torch.randn(32, 3, SIZE, SIZE)).clamp(0, 1)
+batches = [(pictures(), torch.randn(32, 10), torch.randint(0, 10, (32,))) for _ in range(8)]
 sent = []
 plain_send = Dashboard.send
 def counted(self, content, buffers=None):
@@ -63,7 +66,7 @@ FOREGROUND = {
 def feed():
     for i in run.track(itertools.count()):
         say(i)
-        time.sleep(1 / 120)
+        time.sleep(1 / 250)
     run.finish()  # no cell is there whose end would tell
 threading.Thread(target=feed, daemon=True).start()
 """,
@@ -73,8 +76,8 @@ for i in run.track(itertools.count()):
     say(i)
 """,
     "torch": """
-model = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(),
-                      nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(512, 10))
+model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(),
+                      nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(256, 10))
 opt = torch.optim.SGD(model.parameters(), lr=0.01)
 x, y = torch.rand(32, 3, 32, 32), torch.randint(0, 10, (32,))
 for i in run.track(itertools.count()):

@@ -79,6 +79,23 @@ def test_without_a_page_nothing_but_the_beat_is_sent_and_nothing_is_wanted(show)
     assert show.broker.demand(run).fps == 0
 
 
+def test_tiles_are_wanted_as_wide_as_the_widest_page_that_looks_shows_them(show):
+    run = show.start()
+    show.hello()
+    show.pass_time(0.1)
+    assert show.broker.demand(run).pixels == 512, (
+        "a page that names no size may enlarge to all there is"
+    )
+    show.ask("page", "rate", fps=60, pixels=192)
+    show.hello("other")
+    show.ask("other", "rate", fps=60, pixels=256)
+    show.pass_time(0.1)
+    assert show.broker.demand(run).pixels == 256
+    show.ask("other", "bye")
+    show.pass_time(0.1)
+    assert show.broker.demand(run).pixels == 192
+
+
 def test_the_newest_run_is_followed_until_a_page_chooses_one(show):
     show.hello()
     show.pass_time(0.1)

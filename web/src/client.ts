@@ -18,6 +18,8 @@ export interface Send {
   set(change: Partial<Omit<Settings, "zoom">>): void;
   zoom(chart: string, range: [number, number] | null): void;
   want(view: object, charts: Iterable<string>): void;
+  /** How wide a view shows tiles, in pixels of the screen; 0: no more. */
+  tileWidth(view: object, pixels: number): void;
   painted(n: number): void;
   readonly pictures: Pictures;
   readonly brush: Brush;
@@ -30,6 +32,8 @@ export interface Client {
   dispose(): void;
 }
 
+const LEAST_PIXELS = 32;
+const MOST_PIXELS = 512; // of a tile
 const TICK = 200; // ms between acks, and between looks at the silence
 const STALE = 3; // s without a word
 const GONE = 10;
@@ -51,12 +55,14 @@ export function createClient(model: Model): Client {
   const { state } = store;
   const views = new Map<object, boolean>();
   const wants = new Map<object, string[]>();
+  const widths = new Map<object, number>();
   const paints: number[] = [];
   let lastPainted = -1;
   let lags: { at: number; ms: number }[] = [];
   let lastAcked = 0;
   let saidVisible: boolean | null = null;
   let saidWant: string | null = null;
+  let saidPixels = MOST_PIXELS;
   let helloAt = -Infinity;
   let helloWait = 500;
   let pingAt = -Infinity;
@@ -88,13 +94,26 @@ export function createClient(model: Model): Client {
   const visible = (): boolean => !document.hidden && [...views.values()].some(Boolean);
   const wanted = (): string[] => [...new Set([...wants.values()].flat())].sort();
 
+  /** Twice what a tile takes, for the one that is enlarged; in eighths, so that a window being resized says little. */
+  function pixels(): number {
+    const widest = 2 * Math.max(0, ...widths.values());
+    if (widest === 0) return MOST_PIXELS;
+    return Math.max(LEAST_PIXELS, Math.min(MOST_PIXELS, Math.ceil(widest / 64) * 64));
+  }
+
+  function sayRate(): void {
+    saidPixels = pixels();
+    void ask("rate", { fps: state.settings.fps, pixels: saidPixels });
+  }
+
   function hello(): void {
     helloAt = performance.now();
     helloWait = Math.min(5000, helloWait * 1.6);
     saidVisible = visible();
     saidWant = wanted().join("\n");
     const { axis, fps } = state.settings;
-    void ask("hello", { axis, want: wanted(), fps, visible: saidVisible });
+    saidPixels = pixels();
+    void ask("hello", { axis, want: wanted(), fps, pixels: saidPixels, visible: saidVisible });
   }
 
   function sayVisible(): void {
@@ -208,7 +227,7 @@ export function createClient(model: Model): Client {
         for (const chart of [...settings.zoom.keys()]) send.zoom(chart, null);
         void ask("axis", { axis: settings.axis });
       }
-      if (settings.fps !== before.fps) void ask("rate", { fps: settings.fps });
+      if (settings.fps !== before.fps) sayRate();
     },
     zoom(chart: string, range: [number, number] | null) {
       if (range) state.settings.zoom.set(chart, range);
@@ -221,8 +240,15 @@ export function createClient(model: Model): Client {
       }, 150));
     },
     want(view: object, charts: Iterable<string>) {
-      wants.set(view, [...charts]);
+      const names = [...charts];
+      if (names.length > 0) wants.set(view, names);
+      else wants.delete(view);
       sayWant();
+    },
+    tileWidth(view: object, width: number) {
+      if (width > 0) widths.set(view, width);
+      else widths.delete(view);
+      if (pixels() !== saidPixels && state.known) sayRate();
     },
     painted(n: number) {
       if (n === lastPainted) return; // a second view of the same frame
@@ -246,11 +272,8 @@ export function createClient(model: Model): Client {
     store,
     send,
     view(view, seen) {
-      if (seen === null) {
-        views.delete(view);
-        wants.delete(view);
-        sayWant();
-      } else views.set(view, seen);
+      if (seen === null) views.delete(view);
+      else views.set(view, seen);
       sayVisible();
     },
     dispose() {

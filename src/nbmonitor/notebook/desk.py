@@ -20,6 +20,7 @@ Road = Literal["control", "comm"]
 Reply = dict[str, Any]
 
 REMEMBERED = 4_000  # ids kept, to know a request that comes by the second road
+MOST_PIXELS = 512  # wide is a tile at most; asked for by a page that names no size
 WAITING = 2_000  # requests not taken yet; beyond that pages are told to ask again
 COMMANDS = {
     kind.value: kind
@@ -179,8 +180,13 @@ def _hello(raw: Mapping[str, Any]) -> dict[str, Any]:
         "axis": _axis(raw),
         "want": _want(raw),
         "fps": _number(raw, "fps"),
+        "pixels": _pixels(raw),
         "visible": raw.get("visible") is not False,
     }
+
+
+def _pixels(raw: Mapping[str, Any]) -> int:
+    return MOST_PIXELS if raw.get("pixels") is None else round(_number(raw, "pixels"))
 
 
 _FIELDS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
@@ -190,7 +196,7 @@ _FIELDS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "axis": lambda raw: {"axis": _axis(raw)},
     "want": lambda raw: {"want": _want(raw)},
     "zoom": _zoom,
-    "rate": lambda raw: {"fps": _number(raw, "fps")},
+    "rate": lambda raw: {"fps": _number(raw, "fps"), "pixels": _pixels(raw)},
     "visible": lambda raw: {"visible": raw.get("visible") is not False},
     "follow": _follow,
     "command": _command,

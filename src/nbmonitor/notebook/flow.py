@@ -25,7 +25,9 @@ PILING = 0.12  # seconds beyond the shortest way seen after which frames are tak
 PILE = 3  # frames: fewer are no pile, however late a busy machine lets them be
 CLEAR = 0.06  # seconds beyond it within which there is room for more
 KEPT = 1024  # frames whose time of sending is known
-EARLY = 1 / CAP  # seconds ahead of the schedule that a frame may go: a run's own pace of 60 a second is not even
+EARLY = (
+    1 / CAP
+)  # seconds ahead of the schedule that a frame may go: a run's own pace of 60 a second is not even
 LATE = 0.05  # seconds behind the schedule after which the schedule starts anew
 
 

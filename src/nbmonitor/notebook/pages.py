@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nbmonitor.notebook.desk import MOST_PIXELS
 from nbmonitor.notebook.flow import CAP
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Page:
     want: frozenset[str] | None = None
     zooms: dict[str, Zoom] = field(default_factory=dict)
     fps: float = CAP
+    pixels: int = MOST_PIXELS  # tiles need not be wider
     visible: bool = True
     key: bool = True
 
@@ -63,6 +65,12 @@ class Pages:
         """Pages that are there now."""
         return {c: self._known[c] for c in self._flow.clients if c in self._known}
 
+    @property
+    def pixels(self) -> int:
+        """How wide tiles need to be for the pages that look, in pixels."""
+        active = self._flow.active
+        return max((p.pixels for c, p in self._known.items() if c in active), default=MOST_PIXELS)
+
     def renew(self, *, same_run: bool) -> None:
         """The picture is sent whole: windows are told anew, or were another run's."""
         for page in self._known.values():
@@ -82,7 +90,8 @@ class Pages:
         mute = request.road == "comm"
         if op == "hello":
             page.axis, page.want = fields["axis"], fields["want"] or None
-            page.fps, page.visible = fields["fps"], fields["visible"]
+            page.fps, page.pixels = fields["fps"], fields["pixels"]
+            page.visible = fields["visible"]
             page.renew()
         if op == "hello" or not self._flow.heard(client, mute=None if mute else False):
             page.key = True  # new, or back from a silence in which it was forgotten
@@ -95,7 +104,7 @@ class Pages:
             page.visible = fields["visible"]
             self._flow.visible(client, page.visible)
         elif op == "rate":
-            page.fps = fields["fps"]
+            page.fps, page.pixels = fields["fps"], fields["pixels"]
             self._flow.menu(client, page.fps)
         return self._looks(page, op, fields)
 

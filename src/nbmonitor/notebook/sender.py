@@ -135,7 +135,7 @@ class Sender:
             self._pages.renew(same_run=self.stage.run_id == shown)
         there = self._pages.there()
         self._watched = bool(there)  # without a page, what a run reports can wait for the next look
-        self.stage.demand(round(self.flow.images, 1))
+        self.stage.demand(round(self.flow.images, 1), self._pages.pixels)
         frame = None
         if now >= self._free:
             try:

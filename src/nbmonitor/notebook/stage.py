@@ -187,10 +187,11 @@ class Stage:
         if line is not None:
             self.news[line["id"]] = line
 
-    def demand(self, fps: float) -> None:
-        """Tell the run how many image frames a second are wanted."""
-        if fps != self._demand.fps:
-            self._demand = Demand(fps)
+    def demand(self, fps: float, pixels: int) -> None:
+        """Tell the run how many image frames a second are wanted, and how wide tiles need to be."""
+        wanted = Demand(fps, pixels)
+        if wanted != self._demand:
+            self._demand = wanted
         if self._box is not None and self._box.demand is not self._demand:
             self._box.demand = self._demand
 

@@ -36,7 +36,7 @@ function roundTicks(lo: number, hi: number, most: number): { step: number; tickv
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * ([1, 2, 5].find((one) => one * power >= rough * 0.999) ?? 10);
   const tickvals: number[] = [];
-  for (let at = Math.ceil(lo / step - 1e-9); at * step <= hi + step * 1e-9; at += 1) tickvals.push(at * step);
+  for (let at = Math.ceil(lo / step - 1e-9); at * step <= hi + step * 1e-9; at += 1) tickvals.push(at * step + 0); // never −0
   return { step, tickvals };
 }
 

@@ -154,5 +154,6 @@ export function curves(el: HTMLElement, store: Store, send: Send): () => void {
     slow();
     for (const cell of cells.values()) cell.dispose();
     cells.clear();
+    send.want(view, []);
   };
 }

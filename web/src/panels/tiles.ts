@@ -19,6 +19,7 @@ const RATES = [60, 10, 2, 1];
 export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
   const { state } = store;
   const { pictures } = send;
+  const view = {};
   let wrongOnly = false;
   let over = false;
   let focused = false;
@@ -241,6 +242,7 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
   const sizes = new ResizeObserver(() => {
     const width = cells[0]?.offsetWidth ?? 0;
     narrow = width > 0 && width <= NARROW;
+    if (width > 0) send.tileWidth(view, width * devicePixelRatio);
     lay(Number(grid.dataset.tiles ?? 0));
     again();
   });
@@ -255,6 +257,7 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
     alive = false;
     for (const paced of [drawWrong, describeAll, headline]) paced.cancel();
     sizes.disconnect();
+    send.tileWidth(view, 0);
     zoomed.dispose();
     off();
   };
