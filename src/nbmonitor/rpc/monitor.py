@@ -14,6 +14,7 @@ from nbmonitor.errors import InputError, NbMonitorError, UnknownRunError
 from nbmonitor.events import Batch, Status
 from nbmonitor.rpc import codec
 from nbmonitor.rpc.codec import viewer as wire
+from nbmonitor.rpc.encoded import Encoded
 from nbmonitor.rpc.limits import TRAINERS, VIEWERS, Refused
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Monitor:
         self._broker = broker
         self._gate = gate
         self._info = wire.ServerInfo(__version__, epoch, time.time())
+        self._encoded = Encoded()
         self._lock = threading.Lock()
         self._watches: dict[str, Subscription] = {}
         self._boxes: set[Subscription] = set()
@@ -222,7 +224,7 @@ class Monitor:
                 tuple(events), caught_up=first, resync=mail.resync and not first, **fresh
             )
             first = False
-            yield wire.seen(answer)
+            yield wire.seen(answer, self._encoded)
             if last:
                 return
             # No faster than a screen, and an answer at least every TICK.

@@ -30,7 +30,7 @@ from nbmonitor.rpc.codec.values import maybe, put_optional, seconds, stamp, text
 from nbmonitor.rpc.v1 import monitor_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -128,17 +128,41 @@ def read_watch(data: bytes) -> Watch:
     return Watch(r.run_id, None if r.from_now else r.after_seq, demand, r.watch_id)
 
 
-def seen(answer: Seen) -> bytes:
-    """Answer of ``WatchRun``."""
+def event(said: Event) -> bytes:
+    """An event as viewers get it."""
+    out = pb.Event()
+    put_event(said, out)
+    return out.SerializeToString()
+
+
+def seen(answer: Seen, encode: Callable[[Event], bytes] = event) -> bytes:
+    """Answer of ``WatchRun``; ``encode`` gives the bytes of an event, as :func:`event` makes them.
+
+    On the wire a message is its fields one after the other, so that bytes made for one viewer serve them all.
+    """
     out = pb.WatchRunResponse(caught_up=answer.caught_up, resync=answer.resync)
-    for event in answer.events:
-        put_event(event, out.events.add())
     for info in answer.runs:
         put_run(info, out.runs.add())
     _put_index(answer.series or (), out.series)
-    for event in answer.snapshot or ():
-        put_event(event, out.snapshot.add())
-    return out.SerializeToString()
+    parts = [out.SerializeToString()]
+    for tag, events in ((_EVENTS, answer.events), (_SNAPSHOT, answer.snapshot or ())):
+        for said in events:
+            data = encode(said)
+            parts += (tag, _varint(len(data)), data)
+    return b"".join(parts)
+
+
+def _varint(n: int) -> bytes:
+    out = bytearray()
+    while n > 0x7F:
+        out.append(n & 0x7F | 0x80)
+        n >>= 7
+    out.append(n)
+    return bytes(out)
+
+
+_EVENTS = _varint(pb.WatchRunResponse.EVENTS_FIELD_NUMBER << 3 | 2)  # 2: bytes with their length
+_SNAPSHOT = _varint(pb.WatchRunResponse.SNAPSHOT_FIELD_NUMBER << 3 | 2)
 
 
 def read_adjust(data: bytes) -> tuple[str, Demand]:
