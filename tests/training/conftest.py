@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,8 @@ from nbmonitor.events import (
 )
 from nbmonitor.store.memory import MemoryStore
 from nbmonitor.training.run import Run
+
+sys.path.insert(0, str(Path(__file__).parent))  # `from fake_device import ...`
 
 
 @pytest.fixture

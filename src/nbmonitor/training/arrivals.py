@@ -92,7 +92,7 @@ class Arrivals:
     def frames(self, newest: dict[str, Frame], side: int) -> Iterable[tuple[str, Frame]]:
         """Frames that are here, with their split; others of ``newest`` are sent for, a few at a time.
 
-        ``side``: widest side of a tile, in pixels. A frame that cannot come is given too: it says why when it is shown.
+        ``side``: widest side of a tile, in pixels. A frame that cannot come is given too: its pictures say why.
         """
         for split in list(newest):
             if len(self._frames) >= FRAMES:
@@ -102,7 +102,7 @@ class Arrivals:
                 self._frames.append((split, frame))
         for _ in range(len(self._frames)):
             split, frame = self._frames.popleft()
-            if _is_here(frame, side):
+            if frame.arrived(side):
                 yield split, frame
             elif self._patient:
                 self._frames.append((split, frame))
@@ -114,7 +114,7 @@ class Arrivals:
             return False
         for _ in range(MOMENT):
             poll()
-            here = [_is_here(frame, side) for _, frame in self._frames]
+            here = [frame.arrived(side) for _, frame in self._frames]
             if all(here) and not any(_is_late(row[2]) for row in self._held):
                 break
             time.sleep(0.001)
@@ -125,13 +125,6 @@ class Arrivals:
 def _is_late(content: Any) -> bool:
     values = content.values if type(content) is Postponed else content
     return type(values) is Pending and not values.ready
-
-
-def _is_here(frame: Frame, side: int) -> bool:
-    try:
-        return frame.arrived(side)
-    except Exception:  # raised again where it is told
-        return True
 
 
 def _is_last(content: Any) -> bool:

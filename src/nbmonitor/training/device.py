@@ -41,8 +41,8 @@ class Backend(Protocol):
 
     torch: Any
 
-    def capturing(self, device: int) -> bool:
-        """Whether the calling thread captures a graph on its current stream of ``device``."""
+    def capturing(self, device: int | None = None) -> bool:
+        """Whether the calling thread captures a graph on its stream of ``device`` (None: the one it is on)."""
         ...
 
     def current(self, device: int) -> Any:
@@ -83,10 +83,10 @@ class Cuda:
         self._sides: dict[int, Any] = {}
         self._tolerant = threading.local()
 
-    def capturing(self, device: int) -> bool:
+    def capturing(self, device: int | None = None) -> bool:
         """See :class:`Backend`."""
         cuda = self._cuda
-        if cuda.current_device() == device:
+        if device is None or cuda.current_device() == device:
             return bool(cuda.is_current_stream_capturing())
         with cuda.device(device):
             return bool(cuda.is_current_stream_capturing())
@@ -339,7 +339,7 @@ class Device:
     def capturing(self) -> bool:
         """Whether the calling thread captures a graph: nothing may be enqueued, and it is said once."""
         backend = self.backend
-        if backend is None or not backend.capturing(backend.torch.cuda.current_device()):
+        if backend is None or not backend.capturing():
             return False
         self._say_captured()
         return True
@@ -377,9 +377,10 @@ class Device:
                     return ticket
         except Exception as error:
             why = "they could not be read from the device"
+            said = " ".join(str(error).split())
             self._notices.warn(
                 "device",
-                f"run.log could not read {names[0]!r} from its device ({type(error).__name__}: {str(error)[:200]}): "
+                f"run.log could not read {names[0]!r} from its device ({type(error).__name__}: {said[:200]}): "
                 "values like it are left out and counted. Log `value.item()` where this goes on.",
             )
         self._lose(len(names), why)

@@ -39,7 +39,7 @@ class Frame:
     def arrived(self, side: int) -> bool:
         """Whether all of it is here, for the worker; what lies on a device is sent when this is first asked.
 
-        ``side``: widest side of a tile, in pixels. Raises what :meth:`~nbmonitor.training.parcels.Parcel.arrived` does.
+        ``side``: widest side of a tile, in pixels.
         """
         parts = (self.pictures, self.logits, self.predictions, self.confidence, self.targets)
         here = [arrived(part, side) for part in parts]

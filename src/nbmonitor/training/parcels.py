@@ -33,19 +33,21 @@ class Parcel:
         self._taken.record(backend.current(self._device))
         self._sent: list[Any] = []
         self._here: Any = None
+        self._error: Exception | None = None
 
     def arrived(self, side: int) -> bool:
-        """Whether it is here; for the worker, which is to ask again. ``side``: widest side of a tile, in pixels.
+        """Whether it is here, or never will be; for the worker, which is to ask again.
 
-        Raises
-        ------
-        InputError
-            When the tensor cannot be shown. Errors of the device come as torch raises them.
+        ``side``: widest side of a tile, in pixels.
         """
-        if self._here is None:
-            self._send(side)
-        with self._backend.on(self._device):
-            return bool(self._here.query())
+        try:
+            if self._here is None:
+                self._send(side)
+            with self._backend.on(self._device):
+                return bool(self._here.query())
+        except Exception as error:
+            self._error = error
+            return True
 
     def _send(self, side: int) -> None:
         backend, snapshot = self._backend, self._snapshot
@@ -64,7 +66,15 @@ class Parcel:
         self._here = here
 
     def arrays(self) -> list[NDArray[Any]]:
-        """Views of what came, once it :meth:`arrived`."""
+        """Views of what came, once it :meth:`arrived`.
+
+        Raises
+        ------
+        InputError
+            When the tensor cannot be shown. Errors of the device come as torch raised them.
+        """
+        if self._error is not None:
+            raise self._error
         return [target.numpy() for target in self._sent]
 
 
