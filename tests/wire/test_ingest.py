@@ -425,7 +425,7 @@ def test_a_declared_gap_is_kept_and_drawn(stream, broker):
     s = stream()
     own(s)
     s.raw(event(1))
-    s.raw(wire.gap(INFO, 2, 9, "the buffer was full"))
+    s.raw(wire.gap(INFO, 2, 9, 8, "the buffer was full"))
     s.raw(event(10))
     while until(s, "event_ack").up_to_seq < 10:
         pass

@@ -12,6 +12,7 @@ from nbmonitor.broker import Broker
 from nbmonitor.errors import AttachError, RunError
 from nbmonitor.events import (
     Batch,
+    Column,
     Command,
     CommandKind,
     CommandRecord,
@@ -23,6 +24,8 @@ from nbmonitor.events import (
     LinkState,
     LogLine,
     Mosaic,
+    Performance,
+    Resources,
     RunInfo,
     RunState,
     RunUpdate,
@@ -388,3 +391,116 @@ def test_scalars_of_many_kinds_keep_their_kind(trainer, broker):
     index = {s.name: s.kind for s in broker.series(trainer.run_id)}
     assert index == {"a": "step", "b": "epoch"}
     assert np.isnan(broker.history(trainer.run_id, "a")[1]).all()
+
+
+# --- what waits is put together --------------------------------------------------------------------------------------
+
+
+def values(first, last, name="loss", step=None):
+    steps = np.arange(first, last + 1)
+    column = Column(name, steps, steps / 2.0, np.full(len(steps), 1.7e9))
+    return Event("r", last if step is None else step, 1.7e9, Scalars((column,)))
+
+
+def report(fps, resources=None):
+    return Event("r", 0, 1.7e9, Performance(fps=fps, resources=resources))
+
+
+def test_values_that_wait_become_blocks_and_reports_the_newest():
+    buffer = Buffer()
+    for k in range(1000):
+        buffer.add(values(k, k))
+        buffer.add(values(k, k, "acc"))
+        buffer.add(report(float(k)))
+    assert buffer.last < 10
+    blocks = [e.payload for e in buffer.kept() if isinstance(e.payload, Scalars)]
+    for name in ("loss", "acc"):
+        steps = np.concatenate([c.steps for b in blocks for c in b.columns if c.name == name])
+        assert steps.tolist() == list(range(1000))
+    assert [e.payload.fps for e in buffer.kept() if isinstance(e.payload, Performance)][-1] == 999
+    assert buffer._bytes == sum(map(weight, buffer.kept()))
+
+
+def test_words_keep_their_place_among_values_and_machine_figures_stay():
+    buffer = Buffer()
+    for event in (
+        values(1, 1),
+        line(1),
+        values(2, 2),
+        report(1.0, Resources(1.0, 2.0)),
+        report(2.0),
+    ):
+        buffer.add(event)
+    buffer.add(values(3, 3))
+    kinds = [type(e.payload).__name__ for e in buffer.kept()]
+    assert kinds == ["Scalars", "LogLine", "Scalars", "Performance", "Performance"]
+    assert buffer.kept()[2].payload.columns[0].steps.tolist() == [2, 3]
+
+
+def test_within_a_step_the_last_word_counts_in_a_block_too():
+    buffer = Buffer()
+    buffer.add(values(1, 5))
+    buffer.add(
+        Event(
+            "r",
+            5,
+            1.7e9,
+            Scalars((Column("loss", np.array([5]), np.array([9.0]), np.array([1.7e9])),)),
+        )
+    )
+    (column,) = buffer.kept()[0].payload.columns
+    assert column.steps.tolist() == [1, 2, 3, 4, 5]
+    assert column.values[-1] == 9.0
+
+
+def test_what_was_ever_on_the_road_is_not_changed():
+    buffer = Buffer()
+    buffer.add(values(1, 1))
+    assert buffer.send()[0] == 1
+    buffer.rewind(0)
+    assert buffer.sent == 0
+    buffer.add(values(2, 2))
+    assert buffer.last == 2, "the server may have number 1 already"
+    buffer.add(values(3, 3))
+    assert buffer.last == 2
+
+
+def test_loss_is_counted_in_values_and_declared_once_or_again_after_a_cut():
+    buffer = Buffer(16 * 1000)  # blocks of 1,000 bytes: 25 values
+    for k in range(1000):
+        buffer.add(values(k, k))
+    held = sum(len(e.payload.columns[0].steps) for e in buffer.kept())
+    assert buffer.lost == 1000 - held > 0
+    assert buffer.offered == 1
+    first, last, lost = buffer.skip()
+    assert (first, last, lost) == (1, buffer.first - 1, buffer.lost)
+    assert buffer.skip() is None
+    buffer.begin(0)  # cut before the server said that it has it
+    assert buffer.skip() == (first, last, lost)
+    buffer.acknowledge(last, keep=False)
+    assert buffer.offered == buffer.first
+    before = buffer.lost
+    for k in range(1000, 1500):
+        buffer.add(values(k, k))
+    found = buffer.skip()
+    assert found[2] == buffer.lost - before, "what was declared is not declared again"
+
+
+def test_a_thousand_blocks_said_during_a_cut_come_as_a_few_messages(
+    server, broker, make_trainer, monkeypatch
+):
+    publisher = Publisher(server.address, server.token, retry=FAST)
+    trainer = make_trainer(publisher)
+    trainer.loss(0, 999)
+    trainer.say(Status(RunState.RUNNING))
+    published = []
+    keep = broker.publish
+    monkeypatch.setattr(broker, "publish", lambda events: published.extend(events) or keep(events))
+    publisher.start()
+    try:
+        assert publisher.flush(10)
+    finally:
+        publisher.close(1)
+    steps, _ = broker.history(trainer.run_id, "loss")
+    assert steps.tolist() == list(range(1000))
+    assert sum(isinstance(e.payload, Scalars) for e in published) < 5

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nbmonitor.events import Batch
+import numpy as np
+
+from nbmonitor.events import Batch, Column, Performance, Scalars
 from nbmonitor.subscription import weight
 
 if TYPE_CHECKING:
     from nbmonitor.events import Event
 
 MOST = 16 << 20  # bytes of numbered events
+BLOCK = (
+    32 << 10
+)  # bytes up to which what waits is put together: a message costs a server as much as 1,000 values
 
 
 class Buffer:
     """Not safe by itself: its owner holds a lock.
 
     ``first`` … ``last`` are the numbers kept (none where ``first`` is above ``last``), ``sent`` the last one on the
-    road in this stream, ``acked`` the last one that the server has.
+    road in this stream, ``acked`` the last one that the server has. ``lost`` counts values, and other events.
+
+    What was never on the road is not fixed yet: values that wait are put together in blocks, and of two reports that
+    follow each other the newer stays. After a long cut that is a hundredth of the messages.
 
     Parameters
     ----------
@@ -34,11 +43,21 @@ class Buffer:
         self.skipped = 0
         self.pictures: dict[str, Event] = {}
         self._most = most
+        self._block = min(BLOCK, most // 16)
+        self._offered = 0  # the highest number that was ever on the road: up to it nothing changes
+        self._gone = 0  # lost, and not declared to the server as far as it said,
+        self._gone_from = 0  # from this number on
+        self._told = (0, 0)  # up to which number loss was declared, and how much of it
         self._kept: dict[int, Event] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
         return self.last - self.acked
+
+    @property
+    def offered(self) -> int:
+        """The first number that can be sent or declared lost: a new server is told to begin there."""
+        return self._gone_from if self._gone else self.first
 
     @property
     def settled(self) -> bool:
@@ -52,9 +71,10 @@ class Buffer:
             self.skipped += payload.split in self.pictures
             self.pictures[payload.split] = event
             return
-        self.last += 1
-        self._kept[self.last] = event
-        self._bytes += weight(event)
+        if not self._joined(event):
+            self.last += 1
+            self._kept[self.last] = event
+            self._bytes += weight(event)
         while self._bytes > self._most and self.first < self.last:
             self._forget()
 
@@ -63,9 +83,29 @@ class Buffer:
         seq = self.sent + 1
         return (seq, self._kept[seq]) if self.first <= seq <= self.last else None
 
+    def send(self) -> tuple[int, Event] | None:
+        """Take the next numbered event onto the road."""
+        found = self.next()
+        if found is not None:
+            self.sent = found[0]
+            self._offered = max(self._offered, self.sent)
+        return found
+
     def gap(self) -> tuple[int, int] | None:
         """First and last number that can never be sent and come next, or None."""
         return (self.sent + 1, self.first - 1) if self.sent + 1 < self.first else None
+
+    def skip(self) -> tuple[int, int, int] | None:
+        """Take the next gap onto the road: its first and last number, and how much was lost in it."""
+        found = self.gap()
+        if found is None:
+            return None
+        told, count = self._told
+        gone = self._gone - (count if told <= self.sent else 0)
+        self.sent = found[1]
+        self._offered = max(self._offered, self.sent)
+        self._told = (self.sent, self._gone)
+        return *found, max(gone, 1)
 
     def begin(self, watermark: int) -> None:
         """A stream begins: the server has everything up to ``watermark``, and nothing after it."""
@@ -80,6 +120,10 @@ class Buffer:
         if up_to > self.sent:  # more than was ever sent: not ours
             return
         self.acked = max(self.acked, up_to)
+        told, count = self._told
+        if count and self.acked >= told:
+            self._gone -= count
+            self._told = (told, 0)
         while not keep and self.first <= self.acked:
             self._forget()
 
@@ -91,5 +135,63 @@ class Buffer:
         gone = self._kept.pop(self.first, None)
         if gone is not None:
             self._bytes -= weight(gone)
-            self.lost += self.first > self.acked
+            if self.first > self.acked:
+                self.lost += size(gone)
+                self._gone_from = self._gone_from if self._gone else self.first
+                self._gone += size(gone)
         self.first += 1
+
+    def _joined(self, event: Event) -> bool:
+        """Put an event together with one that waits; values may pass reports, and nothing else."""
+        number = self.last
+        if isinstance(event.payload, Scalars):
+            while number > self._offered and self._is_report(number):
+                number -= 1
+        elif not isinstance(event.payload, Performance):
+            return False
+        if number <= self._offered or number < self.first:
+            return False
+        waits = self._kept[number]
+        together = _together(waits, event)
+        if together is None or weight(together) > max(self._block, weight(event)):
+            return False
+        self._kept[number] = together
+        self._bytes += weight(together) - weight(waits)
+        return True
+
+    def _is_report(self, number: int) -> bool:
+        found = self._kept.get(number)
+        return found is not None and isinstance(found.payload, Performance)
+
+
+def size(event: Event) -> int:
+    """How much is lost with an event: its values, or one."""
+    payload = event.payload
+    return sum(len(c.steps) for c in payload.columns) if isinstance(payload, Scalars) else 1
+
+
+def _together(old: Event, new: Event) -> Event | None:
+    """Two events of one incarnation as one; None where both are needed."""
+    if (old.rank, old.incarnation) != (new.rank, new.incarnation):
+        return None
+    if isinstance(old.payload, Performance) and isinstance(new.payload, Performance):
+        return new if old.payload.resources is None else None  # the machine's figures are series
+    if not (isinstance(old.payload, Scalars) and isinstance(new.payload, Scalars)):
+        return None
+    columns = {(c.name, c.kind): c for c in old.payload.columns}
+    for column in new.payload.columns:
+        key = column.name, column.kind
+        columns[key] = _longer(columns[key], column) if key in columns else column
+    return replace(new, payload=Scalars(tuple(columns.values())))
+
+
+def _longer(old: Column, new: Column) -> Column:
+    # Within a step of the run the last word counts, as it does where blocks are stored.
+    keep = slice(
+        None, -1 if len(old.steps) and len(new.steps) and old.steps[-1] == new.steps[0] else None
+    )
+    steps, values, times = (
+        np.concatenate([getattr(old, n)[keep], getattr(new, n)])
+        for n in ("steps", "values", "times")
+    )
+    return Column(old.name, steps, values, times, old.kind)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbmonitor.events import Event, Heartbeat
-from nbmonitor.rpc.buffer import Buffer
+from nbmonitor.rpc.buffer import Buffer, size
 from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.plain import Plain
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from nbmonitor.events import RunInfo
 
-_Work = tuple[int, "Event | Heartbeat | int"]
-"""What goes next: (number, event), (0, picture or heartbeat), or the first and the last number of a gap."""
+_Work = tuple[int, "Event | Heartbeat | tuple[int, int]"]
+"""What goes next: (number, event), (0, picture or heartbeat), or a gap: its first number, its last one and size."""
 
 
 class Link:
@@ -52,22 +52,24 @@ class Sender:
 
     def numbered(self, info: RunInfo, link: Link, secret: str) -> Iterator[bytes]:
         """Frames for a server of ours, until the end of the stream."""
-        yield wire.hello(info, secret, self.buffer.first)
+        yield wire.hello(info, secret, self.buffer.offered)
         while (work := self._wait(link)) is not None:
             seq, what = work
             if isinstance(what, Heartbeat):
                 yield self._heartbeat(info, what, link)
-            elif isinstance(what, int):
-                yield wire.gap(info, seq, what, "the trainer's buffer was full")
+            elif isinstance(what, tuple):
+                yield wire.gap(info, seq, *what, "the trainer's buffer was full")
             else:
                 data = wire.event(info, what, seq)
                 if len(data) <= wire.SEND_BYTES:
                     yield data
                     continue
                 with self.changed:
-                    self.buffer.lost += 1
+                    self.buffer.lost += size(what)
                 if seq:
-                    yield wire.gap(info, seq, seq, f"an event of {len(data)} bytes was too large")
+                    yield wire.gap(
+                        info, seq, seq, size(what), f"an event of {len(data)} bytes was too large"
+                    )
 
     def plainly(self, info: RunInfo, link: Link) -> Iterator[bytes]:
         """The same for a server that knows only the contract."""
@@ -106,18 +108,17 @@ class Sender:
         if beat is not None:
             self.beat = None
             return 0, beat
-        gap = buffer.gap()
+        gap = buffer.skip()
         if gap is not None:
-            buffer.sent = gap[1]
-            return gap
-        numbered = buffer.next() if buffer.sent - buffer.acked < wire.MAX_UNACKED else None
-        if buffer.pictures and (self._turn or numbered is None):
+            return gap[0], gap[1:]
+        ready = buffer.sent - buffer.acked < wire.MAX_UNACKED and buffer.next() is not None
+        if buffer.pictures and (self._turn or not ready):
             self._turn = False
             return 0, buffer.pictures.pop(next(iter(buffer.pictures)))
-        if numbered is not None:
-            self._turn = True
-            buffer.sent = numbered[0]
-        return numbered
+        if not ready:
+            return None
+        self._turn = True
+        return buffer.send()
 
     def _heartbeat(self, info: RunInfo, beat: Heartbeat, link: Link) -> bytes:
         buffer = self.buffer

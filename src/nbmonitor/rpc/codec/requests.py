@@ -94,11 +94,11 @@ def heartbeat(info: RunInfo, beat: Heartbeat, number: int, rtt: float | None) ->
     return _sealed(out)
 
 
-def gap(info: RunInfo, first: int, last: int, reason: str) -> bytes:
-    """Declare that some numbered events will never come."""
+def gap(info: RunInfo, first: int, last: int, count: int, reason: str) -> bytes:
+    """Declare that some numbered events will never come; ``count`` values, or other events, are lost with them."""
     out = _request(info, time.time(), seq=last)
     out.gap.first_seq, out.gap.last_seq, out.gap.reason = first, last, text(reason)
-    out.gap.count = last - first + 1
+    out.gap.count = count
     return _sealed(out)
 
 
