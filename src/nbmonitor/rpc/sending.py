@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from nbmonitor.events import RunInfo
 
+NAME = "nbmonitor-sending"  # of gRPC's thread while it runs a generator of ours: its CPU time is ours
+
 _Work = tuple[int, "Event | Heartbeat | tuple[int, int]"]
 """What goes next: (number, event), (0, picture or heartbeat), or a gap: its first number, its last one and size."""
 
@@ -52,6 +54,7 @@ class Sender:
 
     def numbered(self, info: RunInfo, link: Link, secret: str) -> Iterator[bytes]:
         """Frames for a server of ours, until the end of the stream."""
+        threading.current_thread().name = NAME
         yield wire.hello(info, secret, self.buffer.offered)
         while (work := self._wait(link)) is not None:
             seq, what = work
@@ -73,6 +76,7 @@ class Sender:
 
     def plainly(self, info: RunInfo, link: Link) -> Iterator[bytes]:
         """The same for a server that knows only the contract."""
+        threading.current_thread().name = NAME
         plain = Plain(info.run_id)
         while (work := self._wait(link)) is not None:
             seq, what = work
