@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import os
 import threading
@@ -21,6 +22,7 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)
 
 from fake_device import Backend, OnDevice, on_device  # noqa: E402  # needs torch
+from torch.multiprocessing.reductions import StorageWeakRef  # noqa: E402
 
 
 @pytest.fixture
@@ -142,10 +144,18 @@ def test_a_value_is_what_it_was_at_the_call(gpu, backend):
     assert [run.history(n)[1].tolist() for n in ("alone", "one", "two")] == [[1.0], [2.0], [3.0]]
 
 
-def test_memory_of_the_tensors_is_promised_to_the_stream_that_reads_it(gpu, backend):
+def test_no_tensor_is_kept_or_marked(gpu, backend):
     run = gpu()
-    run.log(x=on_device(1.0), y=on_device(2.0))
-    assert OnDevice.streams == [backend.stream("main 0")] * 2
+    large = on_device(torch.zeros(1000))
+    one, two = large[0], on_device(2.0)
+    memory = [StorageWeakRef(t.untyped_storage()) for t in (large, two)]
+    run.log(x=one, y=two)
+    run.log(x=one)
+    assert not any(ref.expired() for ref in memory)
+    del large, one, two
+    gc.collect()
+    assert all(ref.expired() for ref in memory)
+    assert OnDevice.streams == []
     backend.run()
 
 

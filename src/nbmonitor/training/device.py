@@ -224,7 +224,9 @@ class Ring:
     def send(self, names: Sequence[str], tensors: Sequence[Any]) -> Ticket | None:
         """Enqueue the copy of up to :data:`CELLS` tensors of one element each; None where no slot is free.
 
-        Nothing here waits for the device, nor does anything need the tensors to live on or to stay as they are.
+        Nothing here waits for the device, and the tensors need not live on or stay as they are. As for any work on a
+        stream, that holds for memory of this stream; it is not promised to us by ``record_stream``, since memory that
+        a compiled graph owns ("reduce-overhead") must not be, and a reference would keep what may be a view of much.
         """
         backend = self._backend
         slot = self._slot()
@@ -232,8 +234,6 @@ class Ring:
             return None
         try:
             stream = backend.current(self._device)
-            for tensor in tensors:  # of another stream, maybe, and let go of right after
-                tensor.record_stream(stream)
             dtype = tensors[0].dtype
             if len(tensors) == 1:
                 source = tensors[0].reshape(1)
