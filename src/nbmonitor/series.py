@@ -167,6 +167,8 @@ def window(
 ) -> Window:
     """Points of ``series`` within ``[lo, hi]`` of the axis, decimated, with one neighbour beyond each end.
 
+    Where steps go backwards a NaN stands between two branches, at the place where the new one begins.
+
     Parameters
     ----------
     epochs
@@ -193,17 +195,26 @@ def window(
         else:  # steps went backwards somewhere (a fork of the curve)
             inside = (x_all >= low) & (x_all <= high)
             steps, values, x_all = steps[inside], values[inside], x_all[inside]
-    picked = decimate(values, max_points)
-    x: NDArray[np.float64]
-    if axis == "epoch" and epochs is not None and epochs.count:
-        x = epochs_of(epochs, steps[picked])
-    else:
-        x = x_all[picked].astype(np.float64)
-    with np.errstate(
-        over="ignore"
-    ):  # beyond float32's range: drawn as infinite, which it is for a chart
-        y = values[picked].astype(np.float32)
-    return Window(x, y, total, exact=len(x) == len(values))
+
+    def drawn(most: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        picked = decimate(values, most)
+        if axis == "epoch" and epochs is not None and epochs.count:
+            x = epochs_of(epochs, steps[picked])
+        else:
+            x = x_all[picked].astype(np.float64)
+        with np.errstate(over="ignore"):  # beyond float32: infinite, which it is for a chart
+            return x, values[picked].astype(np.float32)
+
+    x, y = drawn(max_points)
+    exact = len(x) == len(values)
+    if not series.in_order:
+        back = np.flatnonzero(np.diff(x) < 0) + 1
+        if len(x) + len(back) > max_points:
+            x, y = drawn(max_points // 2)
+            back = np.flatnonzero(np.diff(x) < 0) + 1
+        # A fork: a branch that begins further left, not a line back across the chart.
+        x, y = np.insert(x, back, x[back]), np.insert(y, back, np.float32(np.nan))
+    return Window(x, y, total, exact)
 
 
 def epochs_of(epochs: Series, steps: NDArray[np.int64]) -> NDArray[np.float64]:

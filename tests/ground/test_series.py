@@ -91,7 +91,32 @@ def test_steps_that_go_backwards_are_kept_and_found():
     s.extend(np.arange(50, 80), np.full(30, 5.0), np.arange(30) + 1.8e9)
     assert not s.in_order
     w = window(s, None, lo=60, hi=69)
-    assert w.x.tolist() == [*range(60, 70), *range(60, 70)]
+    assert w.x.tolist() == [*range(60, 70), 60, *range(60, 70)]
+
+
+def test_steps_that_go_backwards_are_a_fork_and_no_line_back_across_the_chart():
+    s = filled(100)
+    s.extend(np.arange(50, 80), np.full(30, 5.0), np.arange(30) + 1.8e9)
+    w = window(s, None)
+    assert w.x.tolist() == [*range(100), 50, *range(50, 80)]
+    assert np.flatnonzero(np.isnan(w.y)).tolist() == [100]
+    assert w.y[101:].tolist() == [5.0] * 30
+    assert (w.exact, w.total) == (True, 130)
+    epochs = Series()
+    epochs.extend(np.array([0, 100]), np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    assert np.isnan(window(s, epochs, axis="epoch").y[100])
+    assert not np.isnan(window(s, None, axis="time").y).any(), "time went on"
+
+
+def test_forks_without_end_stay_within_what_may_cross():
+    s = Series()
+    for _ in range(500):
+        s.extend(np.arange(10), np.arange(10.0), np.full(10, 1.7e9))
+    w = window(s, None, max_points=1000)
+    assert len(w.x) == len(w.y) <= 1000
+    finite = ~np.isnan(w.y)
+    for a, b in zip(np.flatnonzero(finite)[:-1], np.flatnonzero(finite)[1:], strict=True):
+        assert b > a + 1 or w.x[b] >= w.x[a]
 
 
 def test_the_epoch_axis_is_interpolated_from_the_epoch_series():

@@ -38,6 +38,8 @@ test("smoothing starts at the first value, keeps gaps, and follows", () => {
   assert.ok(Number.isNaN(out[50]) && Number.isNaN(out[51]));
   assert.ok(Math.abs((out[52] ?? 0) - 2) < 1e-6);
   assert.deepEqual([...smooth([1, 5, 1], 0)], [1, 5, 1]);
+  const fork = smooth([9, 9, NaN, 1, 1], 1, [10, 11, 5, 5, 6]);
+  assert.deepEqual([...fork.slice(3)], [1, 1], "a branch remembers nothing of the one that it leaves");
 });
 
 test("buffers that are not aligned are read all the same", () => {

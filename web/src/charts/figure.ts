@@ -105,7 +105,7 @@ function traces(input: FigureInput, curve: Curve, given: Points, fraction: boole
   return [
     { ...common, y: found.y, mode: "lines", opacity: 0.32, line: { ...line, width: 1 } },
     {
-      ...common, y: smooth(found.y, input.smooth), mode: "lines", hoverinfo: "skip", hovertemplate: null,
+      ...common, y: smooth(found.y, input.smooth, found.x), mode: "lines", hoverinfo: "skip", hovertemplate: null,
       line: { ...line, width: 1.9 },
     },
   ];
