@@ -479,3 +479,36 @@ def test_without_a_device_nothing_is_made(run):
     assert run.history("x")[1].tolist() == [1.0]
     assert run._outbox.device._backend is None
     assert run._outbox.device._rings == {}
+
+
+# --- a learning rate on a device -------------------------------------------------------------------------------------
+
+
+class Optimizer:
+    def __init__(self, *rates):
+        self.param_groups = [{"lr": rate} for rate in rates]
+
+
+def test_a_learning_rate_on_a_device_is_known_without_a_wait(gpu, backend, wait_for, monkeypatch):
+    run = gpu()
+    rate = on_device(0.5)
+    with monkeypatch.context() as at_once:  # what a person attaches is read there and then
+        at_once.setattr(OnDevice, "item", torch.Tensor.item)
+        run.control(optimizer=Optimizer(rate, 0.25))
+    shown = run._controls["learning_rate"]
+    assert shown["value"] == 0.5
+    for step in range(1, 152):
+        run.step()
+        rate.fill_(step)
+        if step == 50:
+            assert len(backend.copies) == 1
+            backend.run()
+            wait_for(lambda: run._control.learning_rate._asked.ready)
+    assert len(backend.copies) == 2
+    backend.run()
+    wait_for(lambda: run._control.learning_rate._asked.ready)
+    run.step()
+    assert run.history("lr")[0].tolist() == [51, 152]
+    assert run.history("lr")[1].tolist() == [0.5, 150.0]
+    assert run.history("lr/1")[1].tolist() == [0.25, 0.25]
+    assert run._controls["learning_rate"]["value"] == 150.0

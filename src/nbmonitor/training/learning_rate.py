@@ -11,15 +11,18 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nbmonitor.errors import CommandError, InputError
+from nbmonitor.training.capture import read
+from nbmonitor.training.device import Pending
 from nbmonitor.training.params import real
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nbmonitor.training.device import Device
     from nbmonitor.training.params import Change
 
 NAME = "learning rate"
-DEVICE_LOOKS = 100  # a rate that lies on a device is read at one boundary of so many: reading waits for the device
+DEVICE_LOOKS = 100  # a rate that lies on a device is asked for at one boundary of so many, known at a later one
 MODES = ("set", "scale", "pin", "release")
 
 
@@ -34,7 +37,7 @@ class LearningRate:
         When ``optimizer`` has no ``param_groups`` with a rate.
     """
 
-    def __init__(self, optimizer: Any, scheduler: Any = None) -> None:
+    def __init__(self, optimizer: Any, scheduler: Any = None, device: Device | None = None) -> None:
         groups = getattr(optimizer, "param_groups", None)
         if not groups or any("lr" not in group for group in groups):
             raise InputError(
@@ -53,6 +56,9 @@ class LearningRate:
         ] = []  # group, its scheduled rate, the rate in its place
         self._told: tuple[float, ...] = ()
         self._looks = 0
+        self._device = device  # by which rates that lie on one come here without a wait
+        self._asked: dict[str, Any] | None = None
+        self._known: tuple[float, ...] = ()  # of those, what came last
 
     @property
     def scheduled(self) -> bool:
@@ -73,19 +79,43 @@ class LearningRate:
 
     def changed(self) -> dict[str, float]:
         """Effective rates by series name where they changed since the last call, else nothing."""
-        if getattr(self.optimizer.param_groups[0]["lr"], "is_cpu", True) is False:
-            self._looks += 1
-            if self._looks % DEVICE_LOOKS != 1:
-                return {}
-        rates = self.rates()
-        if rates == self._told:
+        rates = self._seen() if self._away else self.rates()
+        if rates is None or rates == self._told:
             return {}
         self._told = rates
         return {"lr" if i == 0 else f"lr/{i}": rate for i, rate in enumerate(rates)}
 
+    @property
+    def _away(self) -> bool:
+        """Whether the rate lies on a device: capturable optimizers keep it there."""
+        return getattr(self.optimizer.param_groups[0]["lr"], "is_cpu", True) is False
+
+    def _seen(self) -> tuple[float, ...] | None:
+        """Rates as they were on their device a moment ago; None when nothing new is known of them."""
+        asked = self._asked
+        if asked is None:
+            self._looks += 1
+            if self._looks % DEVICE_LOOKS != 1:
+                return None
+            asked = {str(i): group["lr"] for i, group in enumerate(self.optimizer.param_groups)}
+            held = {i: rate.detach() for i, rate in asked.items() if hasattr(rate, "is_cuda")}
+            if self._device is not None and held and all(rate.is_cuda for rate in held.values()):
+                asked = self._device.take(asked, held)
+            self._asked = asked
+        if isinstance(asked, Pending):
+            if not asked.ready:
+                return None
+            asked = asked.settle()
+        self._asked = None
+        if len(asked) < len(self.optimizer.param_groups):  # lost on the way: another time
+            return None
+        self._known = tuple(self._effective(i, read(rate)) for i, rate in enumerate(asked.values()))
+        return self._known
+
     def facts(self) -> dict[str, Any]:
         """For display: the effective rate of the first group, and whether a schedule changes it."""
-        return {"value": self.rates()[0], "scheduled": bool(self.scheduled)}
+        rates = self._known if self._away else ()
+        return {"value": (rates or self.rates())[0], "scheduled": bool(self.scheduled)}
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
@@ -109,7 +139,7 @@ class LearningRate:
                 what = "factor" if mode == "scale" else NAME
                 raise CommandError(f"the {what} must be a finite number above 0, not {value:g}")
             getattr(self, f"_{mode}")(value, before)
-        after = self.rates()
+        after = self._known = self.rates()
         note = {"pin": " (pinned)", "release": ""}.get(mode, "")
         if mode in ("set", "scale") and self.scheduled:
             note = f" (schedule × {self._factor:.4g})"

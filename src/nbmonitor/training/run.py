@@ -184,7 +184,7 @@ class Run(Logbook):
         if optimizer is None and scheduler is not None:
             optimizer = getattr(scheduler, "optimizer", None)
         if optimizer is not None:
-            rate = LearningRate(optimizer, scheduler)
+            rate = LearningRate(optimizer, scheduler, self._outbox.device)
             old = self._control.learning_rate
             if old is not None:
                 old.close()
