@@ -5,25 +5,22 @@ into a slot of pinned memory; an event after it says when it arrived. The outbox
 the training thread only enqueues. That the stacked tensor is let go of at once is safe: the caching allocator gives its
 memory to work that was enqueued on the same stream later, which runs after the copy.
 
-Torch is found among the imported modules, never imported. Other devices (MPS, XPU), and ROCm, where asking an event can
-spoil the capture of a graph in another thread, are read by ``.item()`` on the worker, of a clone.
+What lies on other devices (MPS, XPU, ROCm) is read by ``.item()`` on the worker, of a clone.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import itertools
 import math
-import sys
-import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from nbmonitor.training import cuda
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
 
+    from nbmonitor.training.cuda import Backend
     from nbmonitor.training.notices import Notices
 
 CELLS = 32  # values that one copy brings
@@ -34,110 +31,6 @@ FULL = "the device was too far behind: no slot was free for further values"
 CAPTURED = "they were logged while a CUDA graph was captured"
 FAILED = "the device failed"
 UNFINISHED = "the device had not worked them out when the run ended"
-
-
-class Backend(Protocol):
-    """What is asked of a device and its streams; tests bring one without a device."""
-
-    torch: Any
-
-    def capturing(self, device: int | None = None) -> bool:
-        """Whether the calling thread captures a graph on its stream of ``device`` (None: the one it is on)."""
-        ...
-
-    def current(self, device: int) -> Any:
-        """The calling thread's stream of ``device``."""
-        ...
-
-    def on(self, device: int) -> AbstractContextManager[Any]:
-        """Make ``device`` the calling thread's within."""
-        ...
-
-    def side(self, device: int) -> AbstractContextManager[Any]:
-        """Enqueue on a stream of our own, which it gives, within."""
-        ...
-
-    def event(self) -> Any:
-        """Make an event, to be recorded."""
-        ...
-
-    def pinned(self, shape: Sequence[int], dtype: Any) -> Any:
-        """Make a tensor in pinned memory."""
-        ...
-
-    def copy(self, target: Any, source: Any) -> None:
-        """Enqueue a copy from the device on the stream that is current."""
-        ...
-
-    def tolerate_captures(self) -> None:
-        """Have what this thread asks not spoil a capture in another one."""
-        ...
-
-
-class Cuda:
-    """CUDA as :class:`Backend`."""
-
-    def __init__(self, torch: Any) -> None:
-        self.torch = torch
-        self._cuda = torch.cuda
-        self._sides: dict[int, Any] = {}
-        self._tolerant = threading.local()
-
-    def capturing(self, device: int | None = None) -> bool:
-        """See :class:`Backend`."""
-        cuda = self._cuda
-        if device is None or cuda.current_device() == device:
-            return bool(cuda.is_current_stream_capturing())
-        with cuda.device(device):
-            return bool(cuda.is_current_stream_capturing())
-
-    def current(self, device: int) -> Any:
-        """See :class:`Backend`."""
-        return self._cuda.current_stream(device)
-
-    def on(self, device: int) -> AbstractContextManager[Any]:
-        """See :class:`Backend`. A thread that asks events on device 0 by default would make a context there."""
-        return self._cuda.device(device)  # type: ignore[no-any-return]
-
-    @contextlib.contextmanager
-    def side(self, device: int) -> Any:
-        """See :class:`Backend`."""
-        with self._cuda.device(device):
-            stream = self._sides.get(device)
-            if stream is None:
-                stream = self._sides[device] = self._cuda.Stream(device)
-            with self._cuda.stream(stream):
-                yield stream
-
-    def event(self) -> Any:
-        """See :class:`Backend`."""
-        return self._cuda.Event()
-
-    def pinned(self, shape: Sequence[int], dtype: Any) -> Any:
-        """See :class:`Backend`. Torch keeps pinned memory that was let go of for the next ones."""
-        # Outside of inference mode, which a validation loop may be in: its tensors could never be written again. The
-        # device is named since a person may have set another default.
-        with self.torch.inference_mode(False):
-            return self.torch.empty(tuple(shape), dtype=dtype, device="cpu", pin_memory=True)
-
-    def copy(self, target: Any, source: Any) -> None:
-        """See :class:`Backend`."""
-        target.copy_(source, non_blocking=True)
-
-    def tolerate_captures(self) -> None:
-        """See :class:`Backend`.
-
-        While a thread captures a graph in the default, "global" mode, ``cudaEventQuery`` in any other thread makes the
-        capture fail, unless that thread's own mode is laxer. Torch does the same for its NCCL watchdog.
-        """
-        if getattr(self._tolerant, "set", False):
-            return
-        self._tolerant.set = True
-        with contextlib.suppress(OSError, AttributeError):
-            # The driver, not the runtime: that one would make a context on device 0.
-            driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-            mode = ctypes.c_int(1)  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-            driver.cuThreadExchangeStreamCaptureMode(ctypes.byref(mode))
 
 
 class _Slot:
@@ -331,9 +224,7 @@ class Device:
     def backend(self) -> Backend | None:
         """CUDA, or None where it is not there."""
         if self._backend is None:
-            torch = sys.modules.get("torch")
-            if torch is not None and torch.version.hip is None and torch.cuda.is_initialized():
-                self._backend = Cuda(torch)
+            self._backend = cuda.found()
         return self._backend
 
     def capturing(self) -> bool:

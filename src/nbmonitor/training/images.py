@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nbmonitor.training.device import Backend, Device
+    from nbmonitor.training.cuda import Backend
+    from nbmonitor.training.device import Device
     from nbmonitor.training.notices import Notices
 
 TILES = 16

@@ -15,7 +15,8 @@ from nbmonitor.training.parcels import Parcel, on_cuda
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nbmonitor.training.device import Backend, Device
+    from nbmonitor.training.cuda import Backend
+    from nbmonitor.training.device import Device
     from nbmonitor.training.notices import Notices
 
 SHOWN = 16  # rows whose confidence is shown: those of the pictures

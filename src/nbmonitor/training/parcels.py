@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nbmonitor.training.device import Backend, Device
+    from nbmonitor.training.cuda import Backend
+    from nbmonitor.training.device import Device
 
 Work = Callable[[Any, Any, int], "Sequence[Any]"]
 """``work(torch, snapshot, side)`` gives the tensors to send; it enqueues only."""
