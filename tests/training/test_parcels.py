@@ -220,6 +220,7 @@ def test_the_training_thread_takes_a_snapshot_and_the_rest_is_done_beside_it(
     assert not side.run(10**9), "it waits for the snapshot"
     assert not fake.batches
     assert OnDevice.streams == [side] * 2
+    assert backend.asked_by == backend.tolerant == {"nbmonitor-outbox"}
     backend.run()
     batch = wait_for(lambda: fake.batches)[0]
     assert batch.truth == tuple(range(16))

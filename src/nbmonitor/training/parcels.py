@@ -42,6 +42,7 @@ class Parcel:
         ``side``: widest side of a tile, in pixels.
         """
         try:
+            self._backend.tolerate_captures()
             if self._here is None:
                 self._send(side)
             with self._backend.on(self._device):
