@@ -70,7 +70,7 @@ class Series:
 
     __slots__ = ("_steps", "_times", "_values", "count", "in_order")
 
-    def __init__(self, capacity: int = 256) -> None:
+    def __init__(self, capacity: int = 16) -> None:
         self._steps = np.empty(capacity, np.int64)
         self._values = np.empty(capacity, np.float64)
         self._times = np.empty(capacity, np.float64)
@@ -110,6 +110,12 @@ class Series:
             new = np.empty(capacity, old.dtype)
             new[: self.count] = old[: self.count]
             setattr(self, name, new)
+
+    def last(self) -> tuple[int, float]:
+        """Step and value of the last point; raises IndexError where there is none."""
+        if not self.count:
+            raise IndexError("an empty series has no last point")
+        return int(self._steps[self.count - 1]), float(self._values[self.count - 1])
 
     def view(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """Steps, values, times as they stand: views without a copy."""

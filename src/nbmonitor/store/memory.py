@@ -76,11 +76,8 @@ class MemoryStore:
     def series(self, run_id: str) -> Sequence[SeriesInfo]:
         """The series of a run, in the order in which they were first seen."""
         with self._lock:
-            found = []
-            for (name, kind), series in self._of(run_id).series.items():
-                steps, values, _ = series.view()
-                found.append(SeriesInfo(name, kind, len(steps), int(steps[-1]), float(values[-1])))
-            return found
+            known = self._of(run_id).series.items()
+            return [SeriesInfo(name, kind, s.count, *s.last()) for (name, kind), s in known]
 
     def window(
         self,

@@ -76,7 +76,10 @@ class Lifecycle:
         self._gate = True  # anything but plain running: the hot path turns off here
         self._opened = False
         self._pid = os.getpid()
-        self._ignored = 0  # calls in a forked child
+        self._ending = (
+            False  # right now: a call from another thread or a signal handler is too late
+        )
+        self._ignored = 0  # calls that came too late, or in a forked child
         self._lock = threading.RLock()  # between ends and openings; never taken while running
 
     # --- opening, ending ---------------------------------------------------------------------------------------------
@@ -94,7 +97,7 @@ class Lifecycle:
 
     def _enter(self, *, looping: bool = False) -> bool:
         """Come to a call, or to the top of a loop, while not plainly running: whether it may go on."""
-        if os.getpid() != self._pid or self._gone:
+        if os.getpid() != self._pid or self._gone or self._ending:
             self._ignored += 1
             if os.getpid() != self._pid:
                 life.say_forked(self._info.name)
@@ -132,30 +135,43 @@ class Lifecycle:
     ) -> None:
         """End the run; ``own``: the training thread's own word, which an end without a step since does not change."""
         with self._lock:
-            if self._state.ended or not self._opened or os.getpid() != self._pid:
+            if not self._opened or os.getpid() != self._pid:
                 return
-            p = self._progress
+            if self._state.ended:
+                if self._outbox._rows:  # another thread was in the middle of a call when the run ended
+                    self._outbox.start()
+                    self._outbox.close(END_WITHIN)
+                return
             if state is RunState.COMPLETED and self._control.stops:
                 state = RunState.STOPPED
             old = self._last_end
             if old is not None and state is RunState.COMPLETED and not own and not self._drove():
                 state, message, error_type = old.state, old.message, old.error_type
-            self._gate = True
-            self._control.over = True
-            self._control.expire(p.step, "the run ended first")
-            p.stand()
-            p.loops.clear()
-            p.in_epoch = False
-            self._epoch_loops.clear()
-            self._tell_facts()
-            self._outbox.post(p.step, self._meter.report(self._monotonic()))
-            self._set(state, message, error_type)
-            began = self._monotonic()
-            self._outbox.close(END_WITHIN)
+            self._gate = self._ending = True
+            try:
+                began = self._hand_over(state, message, error_type)
+            finally:
+                self._ending = False
         try:
             self._sink.flush(max(0.1, END_WITHIN - (self._monotonic() - began)))
         except Exception:
             self._outbox._failed("its sink could not flush")
+
+    def _hand_over(self, state: RunState, message: str, error_type: str) -> float:
+        """Say the last words and wait for the worker; when that began (monotonic seconds)."""
+        p = self._progress
+        self._control.over = True
+        self._control.expire(p.step, "the run ended first")
+        p.stand()
+        p.loops.clear()
+        p.in_epoch = False
+        self._epoch_loops.clear()
+        self._tell_facts()
+        self._outbox.post(p.step, self._meter.report(self._monotonic()))
+        self._set(state, message, error_type)
+        began = self._monotonic()
+        self._outbox.close(END_WITHIN)
+        return began
 
     def _elsewhere(self) -> bool:
         """Whether a loop is going on in another thread."""

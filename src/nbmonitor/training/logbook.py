@@ -95,6 +95,18 @@ class Logbook(Driver):
             Step of this call alone (a whole number from 0 to 2**53); None: the run's own.
         values
             Numbers: Python, NumPy, tensors and arrays of one element, of any dtype, on any device.
+
+        Notes
+        -----
+        Never raises, never waits, and keeps nothing that can change afterwards: values are read at the call.
+
+        - What is no number (text, None, a list, several elements) is left out with one warning a type; the name's
+          numbers before and after are kept, and so is what else the call holds.
+        - Beyond 100,000 names the values of further ones are left out: one warning, and counted as lost.
+        - Steps may go backwards: every point is kept, and the curve forks where they do.
+        - Any thread may call, a signal handler and an ``atexit`` handler too. After :meth:`finish` a call opens the run
+          again, with one warning. Calls while the run is being ended, in a forked process and at exit after the run's
+          own end are counted and do nothing.
         """
         began = self._monotonic()
         try:
