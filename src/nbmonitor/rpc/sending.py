@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from nbmonitor.events import RunInfo
 
-NAME = "nbmonitor-sending"  # of gRPC's thread while it runs a generator of ours: its CPU time is ours
+NAME = (
+    "nbmonitor-sending"  # of gRPC's thread while it runs a generator of ours: its CPU time is ours
+)
 
 _Work = tuple[int, "Event | Heartbeat | tuple[int, int]"]
 """What goes next: (number, event), (0, picture or heartbeat), or a gap: its first number, its last one and size."""
