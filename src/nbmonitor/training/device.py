@@ -127,13 +127,15 @@ class Ring:
             return None
         try:
             stream = backend.current(self._device)
-            dtype = tensors[0].dtype
             if len(tensors) == 1:
                 source = tensors[0].reshape(1)
-            elif all(tensor.dtype is dtype for tensor in tensors):
-                source = backend.torch.stack([tensor.reshape(()) for tensor in tensors])
-            else:  # float64 holds what each of them is, a common dtype of theirs would not
-                source = backend.torch.stack([tensor.double().reshape(()) for tensor in tensors])
+            else:
+                if len({tensor.dtype for tensor in tensors}) > 1:
+                    # It holds what each of them is; a common dtype of theirs would not.
+                    tensors = [tensor.double() for tensor in tensors]
+                if any(tensor.ndim for tensor in tensors):
+                    tensors = [tensor.reshape(()) for tensor in tensors]
+                source = backend.torch.stack(tensors)
             view = slot.view(source.dtype, len(tensors))
         except BaseException:
             self._free.append(slot)
