@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from nbmonitor.events import Batch, LogLine
-from nbmonitor.training import images
+from nbmonitor.training import images, mosaics
 from nbmonitor.training.capture import one_line
 from nbmonitor.training.notices import Notices
 
@@ -239,7 +239,7 @@ def test_a_viewer_that_wants_small_tiles_gets_small_tiles(make, fake):
 
 
 def test_pillow_does_the_same_without_simplejpeg(show, monkeypatch):
-    monkeypatch.setattr(images, "simplejpeg", None)
+    monkeypatch.setattr(mosaics, "simplejpeg", None)
     assert tile(show(steps()), 15).mean() == pytest.approx(240, abs=3)
     assert tile(show(steps(c=1)), 15).mean() == pytest.approx(240, abs=3)
 
@@ -442,7 +442,7 @@ def test_buffers_are_used_again():
 
 def test_quantise_keeps_uint8_as_it_is():
     pixels = np.arange(16, dtype=np.uint8)
-    assert images.quantise(pixels, Notices()) is pixels
+    assert mosaics.quantise(pixels, Notices()) is pixels
 
 
 def test_frames_that_cost_too_much_become_fewer_and_come_back(make, fake):

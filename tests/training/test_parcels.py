@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from nbmonitor.events import Gap, LogLine
-from nbmonitor.training import arrivals, images, labels, reduce
+from nbmonitor.training import arrivals, images, labels, mosaics, reduce
 from nbmonitor.training.notices import Notices
 
 torch = pytest.importorskip("torch")
@@ -109,7 +109,7 @@ RANDOM = torch.rand(5, 3, 9, 12, generator=torch.Generator().manual_seed(3))
 def test_levels_are_those_of_numpy(pixels):
     said, expected_said = Notices(), Notices()
     layout = images._layout(tuple(pixels.shape))
-    expected = images.quantise(images.host(pixels), expected_said)
+    expected = mosaics.quantise(mosaics.host(pixels), expected_said)
     levels, *facts = reduce.pictures(torch, pixels, 512, layout)
     assert levels.dtype is torch.uint8
     assert np.abs(levels.numpy().astype(int) - expected.astype(int)).max() <= 1
@@ -120,7 +120,7 @@ def test_levels_are_those_of_numpy(pixels):
         def arrays(self):
             return [levels.numpy(), *(f.numpy() for f in facts)]
 
-    images._levels(Here(), said)
+    mosaics._levels(Here(), said)
     assert list(said.waiting) == list(expected_said.waiting), "the same is said of them"
 
 
@@ -132,7 +132,7 @@ def test_levels_are_those_of_numpy(pixels):
 def test_pictures_are_made_small_as_pillow_does(height, width, side, layout):
     channels = 1 if layout == "NHW" else 3
     pixels = np.random.RandomState(5).randint(0, 256, (2, height, width, channels), np.uint8)
-    expected = np.stack([images._shrunk(one, side) for one in pixels])
+    expected = np.stack([mosaics._shrunk(one, side) for one in pixels])
     given = torch.tensor(pixels)
     if layout == "NCHW":
         given = given.permute(0, 3, 1, 2)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbmonitor.events import Batch
-from nbmonitor.training import images, labels
+from nbmonitor.training import images, labels, mosaics
 from nbmonitor.training.capture import read
 from nbmonitor.training.device import Pending
 from nbmonitor.training.parcels import arrived
@@ -84,8 +84,8 @@ class Encoder:
             loss = loss.settle().get("loss")
         try:
             side = min(images.MAX_SIDE, pixels)
-            tiles = images.tiles(frame.pictures, frame.layout, side, self._notices)
-            mosaic = images.mosaic(tiles)
+            tiles = mosaics.tiles(frame.pictures, frame.layout, side, self._notices)
+            mosaic = mosaics.mosaic(tiles)
         finally:
             self._buffers.give(frame.pictures)
         count = len(tiles)
