@@ -33,7 +33,7 @@ def order() -> list[str]:
 
 def own_targets(scalars: int, *, quick: bool) -> dict[str, Any]:
     """What only nbmonitor promises; a part that breaks says why and does not stop the others."""
-    few = 20 if quick else 300
+    few = 20 if quick else 200
     parts = {
         "start": lambda: own.start(1 if quick else 7),
         "latency_idle": lambda: own.latency(few, busy=False),
@@ -47,9 +47,10 @@ def own_targets(scalars: int, *, quick: bool) -> dict[str, Any]:
         here = str(Path(__file__).parent)
         os.environ.update({"HOME": folder, "XDG_RUNTIME_DIR": folder, "PYTHONPATH": here})
         for name, measure in parts.items():
-            print(f"  own: {name}", flush=True)
+            at = time.monotonic()
             try:
                 out[name] = measure()
+                print(f"  own: {name}: {time.monotonic() - at:.0f} s", flush=True)
             except Exception as error:
                 print(f"  own: {name} failed: {error!r}", flush=True)
     return out
@@ -76,8 +77,9 @@ def main() -> int:
     for name in order():
         if (only and name not in only) or name == "own":
             continue
-        print(f"  {name}", flush=True)
+        at = time.monotonic()
         found = environments.measure(name, quick=a.quick, cases=a.cases)
+        print(f"  {name}: {time.monotonic() - at:.0f} s", flush=True)
         results["subjects"].append((name, found))
     if not only or "own" in only:
         results["own"] = own_targets(30_000 if a.quick else a.scalars, quick=a.quick)

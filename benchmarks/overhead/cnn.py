@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from overhead.subjects import Base
 
 STEPS = 20  # of a block
-ROUNDS = 10
+ROUNDS = 8
 BATCH = 16
 
 

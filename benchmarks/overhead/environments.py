@@ -107,14 +107,18 @@ def _borrow(folder: Path) -> Path:
     return folder
 
 
-def measure(name: str, *, quick: bool, cases: str = "", limit: float = 150.0) -> dict[str, object]:
+def measure(name: str, *, quick: bool, cases: str = "", limit: float = 90.0) -> dict[str, object]:
     """What the probe says of one subject; ``{"absent": why}`` where that cannot be had."""
     peer = next((p for p in peers() if p.name == name), None)
     python = Path(sys.executable) if peer is None else peer.python
     if not python.exists():
         return {"absent": "not installed"}
     version = peer.pinned if peer is not None else ""
-    with tempfile.TemporaryDirectory(prefix="nbmonitor-bench-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="nbmonitor-bench-") as folder,
+        tempfile.TemporaryFile("w+") as said,
+        tempfile.TemporaryFile("w+") as wrong,
+    ):
         env = {k: v for k, v in os.environ.items() if not k.startswith("NBMONITOR_")}
         paths = {"PYTHONPATH": str(HERE.parent), "HOME": folder, "XDG_RUNTIME_DIR": folder}
         command = [python, "-m", "overhead.probe", name, *(["--quick"] if quick else [])]
@@ -123,21 +127,26 @@ def measure(name: str, *, quick: bool, cases: str = "", limit: float = 150.0) ->
             cwd=folder,
             env=env | OFFLINE | paths | {"TRACKIO_DIR": folder},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            stdout=said,
+            stderr=wrong,
             start_new_session=True,  # so that what it started ends with it
         )
+        cut = False
         try:
-            out, err = probe.communicate(timeout=limit)
+            probe.wait(limit)
         except subprocess.TimeoutExpired:
-            out, err = "", f"took more than {limit:.0f} s"
+            cut = True
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(probe.pid, signal.SIGKILL)
             probe.wait()
+            said.seek(0)
+            wrong.seek(0)
+            out, err = said.read(), wrong.read()
     last = (out.strip().splitlines() or [""])[-1]
     if not last.startswith("{"):
-        why = (err.strip().splitlines() or ["said nothing"])[-1]
+        why = (
+            err.strip().splitlines() or [f"nothing within {limit:.0f} s" if cut else "said nothing"]
+        )[-1]
         return {"absent": f"failed: {why[:120]}"}
-    return {"version": version, **json.loads(last)}
+    return {"version": version, "cut": cut, **json.loads(last)}

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from overhead.targets import Target, judge
+from overhead.targets import Target, judge, short
 
 BEGIN = (
     "<!-- measured: begin (written by `python benchmarks/overhead.py --write`, edit outside) -->"
@@ -76,12 +76,9 @@ def _names(results: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         label = OURS.get(name, name)
         if name == "nbmonitor" and runs > 1:
             label, seen = f"**nbmonitor** ({'before' if not seen else 'after'})", seen + 1
-        out.append((f"{label} {r.get('version', '')}".strip(), r))
+        label = f"{label} {r.get('version', '')}".strip()
+        out.append((f"{label}, cut off" if r.get("cut") else label, r))
     return out
-
-
-def _us(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 CASES = ("3 floats", "20 floats", "20 floats in a mapping", "3 tensors", "20 tensors")
@@ -106,7 +103,7 @@ def calls(results: dict[str, Any]) -> str:
 
     def words(case: dict[str, Any]) -> str:
         b = case["burst"]
-        return f"{_us(b['p50'])} / {_us(b['p99'])} / {_us(b['max'])}"
+        return f"{short(b['p50'])} / {short(b['p99'])} / {short(b['max'])}"
 
     def both(names: tuple[str, ...]) -> str:
         rows = [[label, *_cells(r, names, words)] for label, r in _names(results)]
@@ -124,7 +121,7 @@ def cold(results: dict[str, Any]) -> str:
 
     def words(case: dict[str, Any]) -> str:
         b = case.get("between")
-        return f"{_us(b['p50'])} / {_us(b['p99'])} ({b['p50'] / b['floor']:.1f}×)" if b else "–"
+        return f"{short(b['p50'])} / {short(b['p99'])} ({b['p50'] / b['floor']:.1f}×)" if b else "–"
 
     names = (*CASES, *(p for p in PICTURES if "float32" not in p and p != "skipped picture"))
     rows = [[label, *_cells(r, names, words)] for label, r in _names(results)]
@@ -139,7 +136,7 @@ def processes(results: dict[str, Any]) -> str:
     rows = []
     names = ("3 floats", *(f"{n}, 58 a second" for n in ("3 floats", PICTURES[0], PICTURES[2])))
     for label, r in _names(results):
-        cells = _cells(r, names, lambda case: _us(case["cpu"]))
+        cells = _cells(r, names, lambda case: short(case["cpu"]))
         if "absent" in r:
             rows.append([label, *cells, "–", "–", "–"])
             continue
@@ -151,7 +148,7 @@ def processes(results: dict[str, Any]) -> str:
         rows.append([label, *cells, f"{growth:.1f}", str(most), start])
     head = ["CPU µs a call", *names, "memory MiB", "processes", "import + open / close s"]
     return (
-        "### All processes of each\n\nCPU from the first call until 0.6 s after the last, that of making the values "
+        "### All processes of each\n\nCPU from the first call until 0.5 s after the last, that of making the values "
         f"included (see the no-op). Memory: most growth of any case.\n\n{_table(head, rows)}"
     )
 
