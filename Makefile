@@ -5,8 +5,9 @@
 #
 #   make setup   the development environment (.venv)      make web     build the dashboard
 #   make check   lint, types, architecture                make proto   generate the protobuf modules again
-#   make bench   the benchmarks                           make pictures  those of the README
-#   make dist    wheel and sdist                          make clean   back to a bare checkout
+#   make bench   the benchmarks                           make peers   the tools they compare with (1.5 GB)
+#   make pictures  those of the README                    make dist    wheel and sdist
+#   make clean   back to a bare checkout
 #
 # PYTHON chooses the interpreter: `make test PYTHON=python3.13`. LAB adds options: `make demo LAB=--port=9999`.
 
@@ -20,7 +21,7 @@ HAS_NODE := command -v npm >/dev/null && node -e 'process.exit(Number(parseInt(p
 # The environment's Node, where it had to be installed, and its tools come first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test setup check web web-test pytest browser binder-check proto bench pictures dist clean
+.PHONY: demo test setup check web web-test pytest browser binder-check proto bench peers pictures dist clean
 .DEFAULT_GOAL := setup
 
 # -- environments -----------------------------------------------------------------------------------------------
@@ -107,6 +108,10 @@ pictures: web browser
 
 bench: web browser
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# Each peer of benchmarks/peers.txt in an environment of its own; one that is not there is a row that says so.
+peers: setup
+	$(BIN)/python benchmarks/overhead.py --install
 
 # The wheel and the source distribution, each with the dashboard in it.
 dist: setup
