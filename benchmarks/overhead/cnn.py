@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 STEPS = 20  # of a block
 ROUNDS = 8
 BATCH = 16
+SECONDS = 15.0  # after which no further round begins
 
 
 def whole_loop(subject: Base, folder: str, scale: float) -> dict[str, Any]:
@@ -58,7 +59,10 @@ def whole_loop(subject: Base, folder: str, scale: float) -> dict[str, Any]:
     cpus: dict[str, list[float]] = {kind: [] for kind in kinds}
     inside: dict[str, list[float]] = {kind: [] for kind in kinds}
     bases = []
+    end = time.perf_counter() + SECONDS
     for turn in range(max(2, int(ROUNDS * scale))):
+        if time.perf_counter() > end and turn >= 3:
+            break
         before = block("none")
         for kind in kinds if turn % 2 == 0 else reversed(kinds):
             spent = subject.spent()

@@ -177,7 +177,8 @@ def loops(results: dict[str, Any]) -> str:
     ]
     return (
         "### A training loop in interleaved blocks, logging on every step\n\nSlowdown in percent against the blocks "
-        "beside, which log nothing: median (quartiles). What lies within the no-op's quartiles is not resolved.\n\n"
+        "beside, which log nothing: median (quartiles); PyTorch has half of the cores. What "
+        "lies within the no-op's quartiles is not resolved.\n\n"
         f"{_table(head, rows)}"
     )
 
