@@ -18,6 +18,8 @@ from nbmonitor.errors import InputError
 from nbmonitor.events import EPOCH_SERIES
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from nbmonitor.training.device import Device
     from nbmonitor.training.notices import Notices
 
@@ -220,8 +222,27 @@ def step_number(step: Any) -> int | None:
     return whole if 0 <= whole <= MAX_STEP else None
 
 
+def plain(value: Any) -> NDArray[Any] | None:
+    """An array as it is, a tensor in the CPU's memory as a view of it; None for everything else.
+
+    With as few calls as can be: between two steps of a training all code is fetched anew, so that each further one
+    costs microseconds (docs/performance.md).
+    """
+    if type(value) is np.ndarray:
+        return value
+    if not getattr(value, "is_cpu", False):
+        return None
+    try:
+        return value.detach().numpy()  # type: ignore[no-any-return]
+    except Exception:  # of a dtype that NumPy lacks, of no memory of its own, ...
+        return None
+
+
 def array(value: Any) -> Any:
     """A snapshot of a tensor, array or list: a NumPy array of its own memory, or a clone on its device."""
+    view = plain(value)
+    if view is not None:
+        return view.copy()
     if hasattr(value, "is_cpu") and hasattr(value, "detach"):
         value = value.detach()
         if not value.is_cpu:
