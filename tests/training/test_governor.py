@@ -180,6 +180,11 @@ def test_charts_give_way_last_and_come_back_first():
     assert cpu <= 0.25
     assert 0 < loop.governor.charts <= 1.0
     assert "charts slowed to" in loop.governor.limits
+    levers = []
+    for _ in range(20):
+        loop.run(2)
+        levers.append(loop.governor.charts)
+    assert len(set(levers)) == 1, "and does not swing"
     loop.columns = 0.0001
     loop.run(60)
     assert loop.governor.limits == ""
@@ -197,6 +202,13 @@ def test_a_single_hitch_thins_nothing():
     costs = itertools.chain([0.05], itertools.repeat(6e-5))
     loop = Loop(Governor(), lambda side: next(costs), natural=32)
     loop.run(1)
+    assert loop.shares(5)[2] == pytest.approx(60, rel=0.05)
+
+
+def test_a_hitch_of_something_else_thins_nothing():
+    loop = Loop(Governor(), lambda side: 1e-4, natural=32).run(10)
+    loop.now += 0.1
+    loop.felt += 0.1
     assert loop.shares(5)[2] == pytest.approx(60, rel=0.05)
 
 
@@ -235,7 +247,7 @@ def test_a_real_loop_with_large_pictures_keeps_its_bound(make, fake):
         run.log_batch(pictures)
         if i == 0:
             began = time.perf_counter()
-        marks.append((time.perf_counter() - began, p.pictured, run._outbox._encoded, p.frames))
+        marks.append((time.perf_counter() - began, p.priced, run._outbox._encoded, p.frames))
         if marks[-1][0] > 6:
             break
     middle = next(m for m in marks if m[0] > 3)

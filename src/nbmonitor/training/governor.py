@@ -33,8 +33,8 @@ class Figures:
     """What was counted since the run began. All but ``frames`` in seconds.
 
     ``now`` monotonic; ``active`` time that counted (no pauses); ``felt`` in our calls and at boundaries on the training
-    thread, ``pictured`` the part of it that took frames; ``cpu`` of our own threads, ``encoded`` the part of it that
-    made pictures of frames; ``frames`` taken.
+    thread, ``pictured`` the part of it that took frames, in CPU time; ``cpu`` of our own threads, ``encoded`` the part
+    of it that made pictures of frames; ``frames`` taken.
     """
 
     now: float
@@ -74,6 +74,7 @@ class Governor:
         self._most = math.inf  # frames a second, by what was measured of everything
         self._small = SIDES[1]  # side, by what was measured
         self._mark: Figures | None = None
+        self._last = 0.0  # what was found at the last decision, in bounds
         self._held = -math.inf  # until then pictures do not become larger
         self._before: float | None = None  # what a frame weighed before it was made smaller
         self._guess = 1e-9  # what a frame weighs, until two of this size were taken
@@ -124,13 +125,16 @@ class Governor:
             worked > 1 and (encoded >= BLAME or frames > past)
         )
         pressure = max(felt, worked)
-        if guilty:
+        hitch, self._last = pressure > 1 and self._last < AIM, pressure  # once may be chance
+        if hitch:
+            pass
+        elif guilty:
             self._most = min(1.0 / self.interval, frames / past) * max(AIM / pressure, 0.125)
         elif pressure > 1:
             self.charts = min(SLOWEST_CHARTS, 2 * self.charts or 0.1)
         elif pressure < SLACK:
             self._let_go(pressure, frames / past, f.now)
-        if guilty and self._most < self._easy:
+        if guilty and not hitch and self._most < self._easy:
             self._shrink(seen, f.now)
         self._set()
 
@@ -192,7 +196,8 @@ class Governor:
         """Give back a little: charts first, then the size of pictures, then their rate."""
         room = 0.85 / max(pressure, 1e-3)
         if self.charts:
-            self.charts = self.charts / 2 if self.charts > 0.1 else 0.0
+            if room > 2:  # it may all be theirs
+                self.charts = self.charts / 2 if self.charts > 0.1 else 0.0
         elif not rate:  # no picture came: nothing was learnt of them
             return
         elif self._small < self._pixels and now >= self._held and rate * room / 4 >= 2 * self._easy:

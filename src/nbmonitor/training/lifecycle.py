@@ -138,7 +138,9 @@ class Lifecycle:
             if not self._opened or os.getpid() != self._pid:
                 return
             if self._state.ended:
-                if self._outbox._rows:  # another thread was in the middle of a call when the run ended
+                if (
+                    self._outbox._rows
+                ):  # another thread was in the middle of a call when the run ended
                     self._outbox.start()
                     self._outbox.close(END_WITHIN)
                 return
@@ -271,9 +273,14 @@ class Lifecycle:
             yield RunUpdate(controls=self._controls_told)
 
     def _felt(self) -> tuple[float, float, float, int]:
-        """What the training thread has felt, for the governor."""
+        """What the training thread has felt, for the governor.
+
+        Frames count by their CPU time. What a copy waits for beside it, mostly the interpreter's lock, is not less
+        where frames are fewer: who holds it (our other threads, within a bound of their own) takes it later then.
+        """
         p = self._progress
-        return p.active(self._monotonic()), p.spent + p.delayed, p.pictured, p.frames
+        felt = p.spent - p.pictured + p.priced + p.delayed
+        return p.active(self._monotonic()), felt, p.priced, p.frames
 
     def _heartbeat(self) -> Heartbeat:
         """A sign of life of the process, with the age of the last boundary: that of the loop."""

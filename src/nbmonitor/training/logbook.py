@@ -264,7 +264,9 @@ class Logbook(Driver):
             took = self._monotonic() - began
             self._progress.spent += took
             if started is not None:
-                self._outbox.governor.prices.append(time.thread_time() - started)
+                price = time.thread_time() - started
+                self._outbox.governor.prices.append(price)
+                self._progress.priced += price
                 self._progress.pictured += took
                 self._progress.frames += 1
 

@@ -27,8 +27,8 @@ class Progress:
 
     ``step`` is the number of completed boundaries. ``mark`` is ``(boundaries, monotonic time of the last one)``,
     written as one tuple so that a reader never sees half of it. ``spent`` are seconds inside our calls on the training
-    thread, ``pictured`` those of them in which ``frames`` batches were taken; ``delayed`` are seconds that boundaries
-    held it up: counting, commands, hooks, everything but a pause.
+    thread, ``pictured`` those of them in which ``frames`` batches were taken, and ``priced`` their CPU time;
+    ``delayed`` are seconds that boundaries held it up: counting, commands, hooks, everything but a pause.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -41,7 +41,7 @@ class Progress:
         self.mark: tuple[int, float] = (0, 0.0)
         self.durations: deque[float] = deque(maxlen=101)
         self.samples = 0
-        self.spent = self.pictured = self.delayed = 0.0
+        self.spent = self.pictured = self.priced = self.delayed = 0.0
         self.frames = 0
         self.waited = 0.0  # seconds held by Pause
         self.last_sign: float | None = None  # monotonic time of the last boundary of any loop
