@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
+import sys
 import threading
 import time
 
@@ -383,3 +384,17 @@ def test_a_gpu_whose_figures_cannot_all_be_read(monkeypatch):
         None,
         None,
     )
+
+
+def test_threads_hand_over_sooner_only_while_somebody_watches(make, fake, wait_for):
+    before = sys.getswitchinterval()
+    fake.fps = 0.0
+    run = make(sink=fake)
+    run.log(a=1.0)
+    run._outbox.flush()
+    assert sys.getswitchinterval() == before
+    fake.fps = 60.0
+    run.log(a=2.0)
+    wait_for(lambda: sys.getswitchinterval() < before)
+    run.finish()
+    assert sys.getswitchinterval() == before

@@ -30,6 +30,7 @@ from nbmonitor.training.columns import EPOCH_KEY, Columns
 from nbmonitor.training.cpu import OwnCpu
 from nbmonitor.training.device import Device
 from nbmonitor.training.governor import SIDES, Figures, Governor
+from nbmonitor.training.handover import HANDOVER
 from nbmonitor.training.lanes import MAX_BYTES, ROW_BYTES, VALUE_BYTES, Lanes
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("nbmonitor")
 
 CHUNK = 20_000  # rows built and published at a time
-TICK = 0.05  # seconds between two looks while rows come
+TICK = 0.05  # seconds between two looks while rows come,
+WATCHED = 1 / 60  # and while somebody watches:
+LOOKING = 2.0  # who wants more image frames a second than this
 REST = 0.5  # seconds between two looks while nothing comes
 
 
@@ -100,6 +103,7 @@ class Outbox(Lanes):
         self.governor = governor or Governor()
         self.frame_interval = self.governor.interval
         self.pixels = self.governor.side
+        self._nap = TICK
         self._sink, self._info, self._pulse, self._encode = sink, info, pulse, encode
         self._notices = notices
         self._monotonic, self._interval = monotonic, interval
@@ -180,10 +184,11 @@ class Outbox(Lanes):
                 if self._arrivals.conclude(self.device.poll, self.pixels):
                     self._urgent = True
                     continue
+                HANDOVER.ask(self, False)
                 return
             now = self._monotonic()
             if now < self._busy_until or self._arrivals.waiting:
-                self._bell.wait(max(TICK, self.governor.charts))
+                self._bell.wait(max(self._nap, self.governor.charts))
             else:
                 self.asleep = True
                 if not self._rows and not self._frames:
@@ -362,6 +367,9 @@ class Outbox(Lanes):
             figures = Figures(now, active, felt, pictured, self._cpu(), self._encoded, frames)
             governor.look(figures, self._seen)
         self.frame_interval, self.pixels = governor.interval, governor.side
+        watched = demand.fps > LOOKING
+        self._nap = WATCHED if watched else TICK
+        HANDOVER.ask(self, watched)
 
     def _failed(self, what: str) -> None:
         self.errors += 1
