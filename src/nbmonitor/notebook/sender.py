@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 GAP = 1 / 120  # seconds between any two messages; the flow keeps the mean at 60 a second or below
 TICK = 0.1  # seconds between two looks at the facts
+RIDE = 0.04  # seconds that charts and facts wait for a picture to go with, while pictures come
 ZOOM_EVERY = 0.25
 BEAT = 1.0
 RUNS = 50  # in the menu
@@ -93,6 +94,7 @@ class Sender:
         self._said: dict[str, Any] = {}
         self._marked: Any = None
         self._free = self._tick_at = self._zoom_at = self._image_at = self._beat_at = 0.0
+        self._alone_at = 0.0  # from then on charts and facts go without a picture
 
     # --- in ----------------------------------------------------------------------------------------------------------
 
@@ -161,9 +163,9 @@ class Sender:
         if stage.news:
             due.append(paced)
         if stage.touched:
-            due.append(max(paced, self._tick_at))
+            due.append(max(paced, self._tick_at, self._alone_at))
         if self._curves.due:
-            due.append(max(paced, self._curves.due_at))
+            due.append(max(paced, self._curves.due_at, self._alone_at))
         if any(z.due for p in there.values() for z in p.zooms.values()):
             due.append(max(self._free, self._zoom_at))
         return min(due)
@@ -216,6 +218,9 @@ class Sender:
 
     def _usual(self, there: Mapping[str, Page], now: float) -> Frame | None:
         stage, frame = self.stage, Frame()
+        pictured = stage.batch_is_new and stage.batch is not None and now >= self._image_at
+        if not pictured and not stage.news and now < self._alone_at:
+            return None  # a message of its own would take the place of a picture: the next one takes it along
         if self._curves.due and now >= self._curves.due_at:
             self._curves.touch_zooms(there.values())
             if views := self._curves.grown(frame, axes_of(there.values())):
@@ -234,7 +239,8 @@ class Sender:
             frame.header["marks"] = mark_views(stage.chronicle.marks.values(), stage.epochs)
             self._marked = marked
         images = self.flow.images
-        if stage.batch_is_new and stage.batch is not None and now >= self._image_at:
+        if pictured and stage.batch is not None:
+            self._alone_at = now + RIDE
             payload = stage.batch.payload
             if isinstance(payload, Batch):
                 frame.header["tiles"] = tiles_view(frame, stage.batch, payload)
