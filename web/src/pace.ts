@@ -11,8 +11,11 @@ export interface Paced {
   cancel(): void;
 }
 
-/** `act`, at most once in `period` ms. */
-export function atMost(period: number, act: () => void): Paced {
+/**
+ * `act`, at most once in `period` ms. `together`: at the same beat as all others, so that the browser lays out and paints
+ * their changes in one frame.
+ */
+export function atMost(period: number, act: () => void, together = false): Paced {
   let last = -Infinity;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const cancel = (): void => {
@@ -26,7 +29,8 @@ export function atMost(period: number, act: () => void): Paced {
   };
   const soon = (): void => {
     if (timer !== undefined) return;
-    const wait = last + period - performance.now();
+    const at = performance.now();
+    const wait = together ? period - (at % period) : last + period - at;
     if (wait <= 0) now();
     else timer = setTimeout(now, wait);
   };
@@ -35,7 +39,7 @@ export function atMost(period: number, act: () => void): Paced {
 
 /** Call `update` when one of `topics` changed: at once for the topics in `now`, for the others at most every 125 ms. */
 export function subscribeSlowly(store: Store, now: Topic[], topics: Topic[], update: () => void): () => void {
-  const paced = atMost(PERIOD, update);
+  const paced = atMost(PERIOD, update, true);
   const off = store.subscribe((changed) => {
     if (now.some((topic) => changed.has(topic))) paced.now();
     else if (topics.some((topic) => changed.has(topic))) paced();

@@ -1,5 +1,5 @@
-// When charts are drawn: one at a time, in turn, newest state only, and never more than a sixth of the main thread: in a quarter of it
-// they took the animation frames of every eighth picture.
+// When charts are drawn: one at a time, in turn, newest state only, and never more than an eighth of the main thread. In
+// a quarter of it they took the animation frames of every eighth picture.
 
 export type Job = { draw(): void };
 
@@ -23,7 +23,7 @@ const browser: Clock = {
  * `share` is the part of the main thread that drawing may take. What a draw costs the browser after our call (style,
  * layout, paint) is not measured; `after` stands for it.
  */
-export function createBrush(share = 1 / 6, period = 200, after = 1.4, clock: Clock = browser): Brush {
+export function createBrush(share = 1 / 8, period = 200, after = 1.4, clock: Clock = browser): Brush {
   const asked = new Set<Job>(); // in the order asked: a chart drawn just now goes to the end
   const pressing = new Set<Job>();
   const drawnAt = new WeakMap<Job, number>();

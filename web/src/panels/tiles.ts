@@ -106,7 +106,7 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
       const from = at(index);
       if (from) describe(node, from.batch.tiles, from.index, names());
     });
-  });
+  }, true);
 
   const headline = atMost(HEAD_PERIOD, () => {
     const batch = wrongOnly ? (shownList[0]?.batch ?? null) : (shown ?? state.batch);
@@ -128,7 +128,7 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
       setText(sub, [of, more].filter(Boolean).join(" · "));
     }
     show(speed, !wrongOnly);
-  });
+  }, true);
 
   function paintBatch(picture: Picture): void {
     const { batch } = picture;
