@@ -58,7 +58,7 @@ def report():
     print("REPORT" + json.dumps({{"sent": sent, "records": records, "steps": len(steps), "overhead": overhead()}}))
 def overhead():
     p = [e.payload for e in nbmonitor.process.process.broker.latest(run.run_id) if hasattr(e.payload, "overhead")]
-    return [p[0].overhead, p[0].median_step] if p else [None, None]
+    return [p[0].overhead, p[0].median_step, p[0].worker_cpu, p[0].limits] if p else [None, None, None, ""]
 """
 
 FOREGROUND = {
@@ -197,6 +197,8 @@ def measure(lab, kind, size, seconds, clicks):
         "button_to_applied_ms": percentiles(waits),
         "step_ms": 1e3 * (report["overhead"][1] or np.nan),
         "overhead": report["overhead"][0],
+        "worker_cpu": report["overhead"][2],
+        "limits": report["overhead"][3],
     }
 
 
@@ -283,9 +285,9 @@ def main() -> int:
     with Jupyter("lab") as lab:
         print(
             "| foreground | tile px | KB/frame | sent/s | painted/s | log → pixel p50 / p99 ms "
-            "| button → applied p50 / p99 ms | step ms |"
+            "| button → applied p50 / p99 ms | step ms | felt % | our threads % of a core | held back |"
         )
-        print("|---|---|---|---|---|---|---|---|")
+        print("|---|---|---|---|---|---|---|---|---|---|---|")
         for size in (32, 224):
             for kind in FOREGROUND:
                 if a.only and a.only != f"{kind}-{size}":
@@ -295,7 +297,8 @@ def main() -> int:
                 pixel, button = r["log_to_pixel_ms"], r["button_to_applied_ms"]
                 print(
                     f"| {kind} | {size} | {r['kb_per_frame']:.1f} | {r['sent_per_s']:.1f} | {r['painted_per_s']:.1f} "
-                    f"| {pixel[0]:.1f} / {pixel[1]:.1f} | {button[0]:.1f} / {button[1]:.1f} | {r['step_ms']:.1f} |",
+                    f"| {pixel[0]:.1f} / {pixel[1]:.1f} | {button[0]:.1f} / {button[1]:.1f} | {r['step_ms']:.1f} "
+                    f"| {100 * (r['overhead'] or 0):.2f} | {100 * (r['worker_cpu'] or 0):.0f} | {r['limits']} |",
                     flush=True,
                 )
         if not a.only or a.only == "million":
