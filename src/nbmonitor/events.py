@@ -70,6 +70,7 @@ class CommandKind(StrEnum):
     RUN_EVALUATION = "run_evaluation"
     CANCEL_EVALUATION = "cancel_evaluation"
     STEP = "step"
+    WHEEL = "wheel"
 
 
 CONTROL_OF = {
@@ -303,8 +304,11 @@ class Gap:
 class Command:
     """What a person asked of a run.
 
-    ``params``: ``value`` (number) and, for the learning rate, ``mode`` ("set", "scale", "pin", "release"). ``ttl`` in
-    seconds. ``actor`` in words ("you"), ``peer`` the address it came from.
+    ``params``: ``value`` (number) and, for the learning rate, ``mode`` ("set", "scale", "pin", "release"). For the
+    wheel ``mode`` is "take", "give" (``to``: the actor who gets it), "release", "lock" or "unlock"; the broker itself
+    carries that out. ``ttl`` in seconds. ``actor`` in words ("you"), ``peer`` the address it came from. With
+    ``expected_version`` the command is refused when :attr:`RunInfo.state_version` is another one by then: somebody
+    else was faster.
     """
 
     run_id: str
@@ -315,6 +319,7 @@ class Command:
     peer: str = ""
     ttl: float = 60.0
     asked_at: float = field(default_factory=time.time)
+    expected_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,7 +389,8 @@ class RunInfo:
     ``{"pause": {}, "learning_rate": {"value": 0.1, "scheduled": True}, "batch_size": {"value": 32, "max": 1437}}``.
     ``steerable`` False means that every command is rejected with ``why``. ``origin`` is "kernel" (in this process),
     "process" (reports over gRPC) or "remote" (seen through an attached server). ``boundary_age``: seconds since the
-    last step as of the last heartbeat. ``link_rtt`` in seconds.
+    last step as of the last heartbeat. ``link_rtt`` in seconds. ``wheel`` is the actor who alone may steer ("": anyone
+    who may), since ``wheel_since``; a locked one cannot be taken from them.
     """
 
     run_id: str
@@ -422,3 +428,6 @@ class RunInfo:
     dropped: int = 0
     lost: int = 0
     boundary_age: float | None = None
+    wheel: str = ""
+    wheel_locked: bool = False
+    wheel_since: float = 0.0
