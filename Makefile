@@ -3,6 +3,7 @@
 #   make demo    install, and open JupyterLab on the quickstart
 #   make test    everything that CI runs, the browser tests included
 #
+#   make soak    what takes minutes: real cuts, many streams, the long fuzz
 #   make setup   the development environment (.venv)      make web     build the dashboard
 #   make check   lint, types, architecture                make proto   generate the protobuf modules again
 #   make bench   the benchmarks                           make peers   the tools they compare with (1.5 GB)
@@ -21,7 +22,7 @@ HAS_NODE := command -v npm >/dev/null && node -e 'process.exit(Number(parseInt(p
 # The environment's Node, where it had to be installed, and its tools come first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test setup check web web-test pytest browser binder-check proto bench peers pictures dist clean
+.PHONY: demo test setup check web web-test pytest browser binder-check soak proto bench peers pictures dist clean
 .DEFAULT_GOAL := setup
 
 # -- environments -----------------------------------------------------------------------------------------------
@@ -98,6 +99,10 @@ binder-check: setup
 	@bash binder/check
 
 # -- now and then -----------------------------------------------------------------------------------------------
+
+# Each soak test sets a time-out of its own. No other test is run: `make test` has those.
+soak: web
+	$(BIN)/python -m pytest -m soak --durations=0 $(SOAK)
 
 proto:
 	PYTHON=$(PYTHON) sh scripts/generate_protos.sh
