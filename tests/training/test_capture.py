@@ -206,7 +206,7 @@ def test_names_that_become_one_are_one_series(run):
 
 def test_the_number_of_names_is_bounded(make, person_of, monkeypatch):
     run = make()
-    run._outbox._columns._max = 100
+    run._outbox._assembly.columns._max = 100
     for i in range(150):
         run.log({f"n{i}": 1.0})
     run._outbox.flush()

@@ -91,7 +91,7 @@ class Lifecycle:
             self._info = self._sink.open(self._info, self._control.deliver)
             self._pid = os.getpid()
             self._opened = True
-            self._control._info = self._outbox._info = self._info
+            self._control._info = self._outbox.info = self._info
             self._outbox.start()
             life.watch(self)
 
@@ -246,7 +246,7 @@ class Lifecycle:
             self._outbox.post(self._progress.step, record)
             return
         try:  # over, and its worker gone: the answer goes straight
-            event = self._outbox._event(self._progress.step, self._clock(), record)
+            event = self._outbox.event(self._progress.step, self._clock(), record)
             self._sink.publish([event])
         except Exception:
             self._outbox._failed("its sink refused an answer")

@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbmonitor.events import (
-    EPOCH_SERIES,
     Batch,
-    Column,
     Demand,
     Event,
     Gap,
     Heartbeat,
-    LogLine,
     Payload,
     RunInfo,
     Scalars,
 )
 from nbmonitor.training.arrivals import Arrivals
-from nbmonitor.training.capture import one_line
-from nbmonitor.training.columns import EPOCH_KEY, Columns
+from nbmonitor.training.assembly import Assembly
+from nbmonitor.training.columns import EPOCH_KEY
 from nbmonitor.training.cpu import OwnCpu
 from nbmonitor.training.device import Device
-from nbmonitor.training.governor import SIDES, Figures, Governor
+from nbmonitor.training.governor import Figures, Governor
 from nbmonitor.training.handover import HANDOVER
 from nbmonitor.training.lanes import MAX_BYTES, ROW_BYTES, VALUE_BYTES, Lanes
 
@@ -37,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from nbmonitor.interfaces import Sink
-    from nbmonitor.training.columns import Row
     from nbmonitor.training.notices import Notices
 
 logger = logging.getLogger("nbmonitor")
@@ -104,23 +99,19 @@ class Outbox(Lanes):
         self.frame_interval = self.governor.interval
         self.pixels = self.governor.side
         self._nap = TICK
-        self._sink, self._info, self._pulse, self._encode = sink, info, pulse, encode
+        self._sink, self._pulse = sink, pulse
         self._notices = notices
         self._monotonic, self._interval = monotonic, interval
         self._cpu = OwnCpu()
-        self._encoded = 0.0  # CPU seconds of making pictures of frames
-        self._seen = SIDES[1]  # widest side of the last tiles
+        self._assembly = Assembly(info, encode, notices, self.governor, lose=self.lose, clock=clock)
         self._next_rows = 0.0
-        self._columns = Columns()
         self.device = Device(self.lose, notices, self._bell.ring)
-        self._arrivals = Arrivals(self._columns.named, self.lose)
+        self._arrivals = Arrivals(self._assembly.columns.named, self.lose)
         self._closing = False
         self._thread: threading.Thread | None = None
         self._next_beat = 0.0
         self._busy_until = 0.0
         self._gap_told = 0
-        self._epoch_step = -1
-        self._told: set[str] = set()  # kinds of pictures that could not be shown
 
     def start(self) -> None:
         """Start the worker; idempotent, and again after :meth:`close`."""
@@ -132,9 +123,22 @@ class Outbox(Lanes):
         self._thread.start()
 
     @property
+    def info(self) -> RunInfo:
+        """The run whose events they are."""
+        return self._assembly.info
+
+    @info.setter
+    def info(self, info: RunInfo) -> None:
+        self._assembly.info = info
+
+    def event(self, step: int, when: float, payload: Payload) -> Event:
+        """One event of the run."""
+        return self._assembly.event(step, when, payload)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of series so far."""
-        return self._columns.names
+        return self._assembly.columns.names
 
     @property
     def running(self) -> bool:
@@ -162,7 +166,7 @@ class Outbox(Lanes):
         if thread.is_alive():
             logger.warning(
                 "The sink of run %r did not take the last events within %.0f s; %d rows wait and end with the process.",
-                self._info.name,
+                self.info.name,
                 timeout,
                 len(self._rows),
             )
@@ -200,20 +204,21 @@ class Outbox(Lanes):
         self._refresh_demand()
         now = self._monotonic()
         if not self._urgent and not self._crowd and now < self._next_rows:
-            self._publish(list(self._pictures()))  # values wait: the governor slowed them down
+            # Values wait: the governor slowed them down.
+            self._publish(self._pictures(self._pulse._position()[0]))
             self._beat()
             return
         self._urgent = False
         self._next_rows = now + self.governor.charts
         # Before the rows are taken: its point on the epoch axis must not overtake theirs.
         step, epoch = self._pulse._position()
-        events = list(self._pictures())
+        events = self._pictures(step)
         due = list(self._pulse._due())
         if due and epoch is not None:
             self._rows.append((step, self._clock(), {EPOCH_KEY: epoch}, False))
             self.added += ROW_BYTES + VALUE_BYTES
         flushed: list[threading.Event] = []
-        events.extend(self._events(self._arrivals.sift(()), step, flushed))
+        events.extend(self._assembly.events(self._arrivals.sift(()), step, flushed))
         left = len(self._rows) + len(self._rescued)  # what comes meanwhile waits for the next tick
         while left > 0:
             rows = self._take(CHUNK)
@@ -221,98 +226,25 @@ class Outbox(Lanes):
                 break
             left -= len(rows)
             self._busy_until = self._monotonic() + 1.0
-            events.extend(self._events(self._arrivals.sift(rows), step, flushed))
+            events.extend(self._assembly.events(self._arrivals.sift(rows), step, flushed))
             self._publish(events)
             events = []
-        events.extend(self._event(step, self._clock(), payload) for payload in due)
+        events.extend(self.event(step, self._clock(), payload) for payload in due)
         lost = self.lost
         if lost > self._gap_told:
             gap = Gap(self._why_lost, lost - self._gap_told)
-            events.append(self._event(step, self._clock(), gap))
+            events.append(self.event(step, self._clock(), gap))
         if self._publish(events):
             self._gap_told = lost
         for done in flushed:
             done.set()
         self._beat()
 
-    def _events(
-        self, rows: Sequence[Row], step: int, flushed: list[threading.Event]
-    ) -> list[Event]:
-        events: list[Event] = []
-        block: list[Row] = []
-
-        def end_block() -> None:
-            if block:
-                columns = self._monotone(self._columns.build(block))
-                at, when, *_ = block[-1]
-                if columns:
-                    events.append(self._event(max(step, 0) or at, when, Scalars(columns)))
-                block.clear()
-
-        for row in rows:
-            if type(row[2]) is dict:
-                block.append(row)
-                continue
-            end_block()
-            if isinstance(row[2], threading.Event):
-                flushed.append(row[2])
-            else:
-                events.append(self._event(*row[:3]))
-        end_block()
-        if self._columns.refused:
-            self.lost += self._columns.refused
-            self._why_lost = "there are more than 100,000 names"
-            self._columns.refused = 0
-            self._notices.later(
-                "names",
-                "run.log was given more than 100,000 different names; values under further names are left out and "
-                "counted. Put what varies (an index, an id) into the step or into fewer series.",
-            )
-        return events
-
-    def _monotone(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
-        """The epoch axis is interpolated: its points must go forward, and two threads write them."""
-        out = []
-        for column in columns:
-            if column.name == EPOCH_SERIES:
-                late = column.steps < self._epoch_step
-                if late.any():
-                    keep = ~late
-                    column = Column(  # noqa: PLW2901
-                        column.name, column.steps[keep], column.values[keep], column.times[keep]
-                    )
-                if not len(column.steps):
-                    continue
-                self._epoch_step = int(column.steps[-1])
-            out.append(column)
-        return tuple(out)
-
-    def _pictures(self) -> Iterable[Event]:
-        for split, frame in self._arrivals.frames(self._frames, self.pixels):
+    def _pictures(self, step: int) -> list[Event]:
+        frames = list(self._arrivals.frames(self._frames, self.pixels))
+        if frames:
             self._busy_until = self._monotonic() + 1.0
-            began = time.thread_time()
-            try:
-                step, when, batch = self._encode(frame, self.pixels)
-            except Exception as error:
-                kind = f"picture:{split}:{type(error).__name__}"
-                if kind not in self._told:  # once: a batch like this one may come at every step
-                    self._told.add(kind)
-                    said = f"a batch of {split!r}: {one_line(error)}"
-                    self._notices.later(kind, f"run.log_batch could not show {said}")
-                    line = LogLine(f"Could not show {said} (told once)", "warning")
-                    yield self._event(self._pulse._position()[0], self._clock(), line)
-                continue
-            finally:
-                work = time.thread_time() - began
-                self._encoded += work
-                self.governor.works.append(work)
-            if batch.mosaic is not None:
-                self._seen = max(batch.mosaic.width, batch.mosaic.height)
-            yield self._event(step, when, batch)
-
-    def _event(self, step: int, when: float, payload: Payload) -> Event:
-        info = self._info
-        return Event(info.run_id, step, when, payload, rank=info.rank, incarnation=info.incarnation)
+        return list(self._assembly.pictures(frames, self.pixels, step))
 
     def _publish(self, events: Sequence[Event]) -> bool:
         if not events:
@@ -354,18 +286,20 @@ class Outbox(Lanes):
 
     def _refresh_demand(self) -> None:
         try:
-            demand = self._sink.demand(self._info.run_id)
+            demand = self._sink.demand(self.info.run_id)
         except Exception:
             demand = Demand()
             self._failed("its sink could not say what viewers want")
         governor = self.governor
         governor.want(demand.fps, demand.pixels)
         now = self._monotonic()
-        governor.weigh(now, self._seen)
+        governor.weigh(now, self._assembly.seen)
         if governor.due(now):
             active, felt, pictured, frames = self._pulse._felt()
-            figures = Figures(now, active, felt, pictured, self._cpu(), self._encoded, frames)
-            governor.look(figures, self._seen)
+            figures = Figures(
+                now, active, felt, pictured, self._cpu(), self._assembly.encoded, frames
+            )
+            governor.look(figures, self._assembly.seen)
         self.frame_interval, self.pixels = governor.interval, governor.side
         watched = demand.fps > LOOKING
         self._nap = WATCHED if watched else TICK
@@ -376,7 +310,7 @@ class Outbox(Lanes):
         if self.errors == 1:
             logger.warning(
                 "Run %r: %s; training goes on, what could not be handed over is counted as lost.",
-                self._info.name,
+                self.info.name,
                 what,
                 exc_info=True,  # noqa: LOG014
             )
