@@ -308,7 +308,8 @@ class Command:
     wheel ``mode`` is "take", "give" (``to``: the actor who gets it), "release", "lock" or "unlock"; the broker itself
     carries that out. ``ttl`` in seconds. ``actor`` in words ("you"), ``peer`` the address it came from. With
     ``expected_version`` the command is refused when :attr:`RunInfo.state_version` is another one by then: somebody
-    else was faster.
+    else was faster. With ``incarnation`` it is meant for that life of the trainer alone, with ``epoch`` for that life
+    of the server ("": whichever).
     """
 
     run_id: str
@@ -320,6 +321,8 @@ class Command:
     ttl: float = 60.0
     asked_at: float = field(default_factory=time.time)
     expected_version: int | None = None
+    incarnation: int | None = None
+    epoch: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,17 @@ from nbmonitor.events import (
 from nbmonitor.rpc.codec.batches import get_batch, put_batch
 from nbmonitor.rpc.codec.figures import get_columns, get_performance, put_columns, put_performance
 from nbmonitor.rpc.codec.runs import get_change, put_change, state_number, state_of
-from nbmonitor.rpc.codec.values import mapping, maybe, seconds, stamp, text, texts, u32, u64
+from nbmonitor.rpc.codec.values import (
+    mapping,
+    maybe,
+    put_optional,
+    seconds,
+    stamp,
+    text,
+    texts,
+    u32,
+    u64,
+)
 from nbmonitor.rpc.v1 import monitor_pb2 as pb
 
 if TYPE_CHECKING:
@@ -123,6 +133,10 @@ def put_command(command: Command, out: pb.Command) -> None:
     out.ttl.FromMilliseconds(int(command.ttl * 1000))
     out.actor, out.peer = text(command.actor), text(command.peer)
     stamp(command.asked_at, out.asked_at)
+    put_optional(
+        out, expected_state_version=command.expected_version, incarnation=command.incarnation
+    )
+    out.server_epoch = text(command.epoch)
 
 
 def get_command(c: pb.Command) -> Command:
@@ -149,6 +163,9 @@ def get_command(c: pb.Command) -> Command:
         c.peer,
         c.ttl.ToMilliseconds() / 1000.0 if c.HasField("ttl") else 60.0,
         seconds(c, "asked_at") or time.time(),
+        maybe(c, "expected_state_version"),
+        maybe(c, "incarnation"),
+        c.server_epoch,
     )
 
 

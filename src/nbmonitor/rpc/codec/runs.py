@@ -62,6 +62,8 @@ def put_run(info: RunInfo, out: pb.Run) -> None:
     out.lost, out.state_version = u64(info.lost), u64(info.state_version)
     out.rank, out.world_size = u32(info.rank), u32(info.world_size)
     out.incarnation, out.origin, out.steerable = u32(info.incarnation), info.origin, info.steerable
+    out.wheel, out.wheel_locked = text(info.wheel), info.wheel_locked
+    stamp(info.wheel_since, out.wheel_since)
     out.tags.extend(text(t) for t in info.tags)
     put_optional(out, boundary_age_s=info.boundary_age, link_rtt_s=info.link_rtt)
     _put_controls(info.controls, out.controls)
@@ -107,6 +109,9 @@ def get_run(run: pb.Run, *, origin: str) -> RunInfo:
         dropped=run.dropped_frames,
         lost=run.lost,
         boundary_age=maybe(run, "boundary_age_s"),
+        wheel=run.wheel,
+        wheel_locked=run.wheel_locked,
+        wheel_since=seconds(run, "wheel_since") or 0.0,
     )
 
 

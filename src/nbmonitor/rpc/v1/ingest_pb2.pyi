@@ -782,7 +782,7 @@ class UploadCheckpointResponse(_message.Message):
     def __init__(self, checkpoint: _Optional[_Union[Checkpoint, _Mapping]] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "session_id", "name", "notes", "state", "link", "client_name", "client_version", "config", "attributes", "created_at", "last_seen_at", "last_seq", "reconnect_count", "dropped_frames", "rank", "world_size", "origin", "clock_skew_ms", "state_version", "incarnation", "controls", "steerable", "why", "boundary_age_s", "message", "ended_at", "tags", "step", "link_rtt_s", "lost")
+    __slots__ = ("run_id", "session_id", "name", "notes", "state", "link", "client_name", "client_version", "config", "attributes", "created_at", "last_seen_at", "last_seq", "reconnect_count", "dropped_frames", "rank", "world_size", "origin", "clock_skew_ms", "state_version", "incarnation", "controls", "steerable", "why", "boundary_age_s", "message", "ended_at", "tags", "step", "link_rtt_s", "lost", "wheel", "wheel_locked", "wheel_since")
     class AttributesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -828,6 +828,9 @@ class Run(_message.Message):
     STEP_FIELD_NUMBER: _ClassVar[int]
     LINK_RTT_S_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
+    WHEEL_FIELD_NUMBER: _ClassVar[int]
+    WHEEL_LOCKED_FIELD_NUMBER: _ClassVar[int]
+    WHEEL_SINCE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     session_id: str
     name: str
@@ -859,7 +862,10 @@ class Run(_message.Message):
     step: int
     link_rtt_s: float
     lost: int
-    def __init__(self, run_id: _Optional[str] = ..., session_id: _Optional[str] = ..., name: _Optional[str] = ..., notes: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., link: _Optional[_Union[LinkState, str]] = ..., client_name: _Optional[str] = ..., client_version: _Optional[str] = ..., config: _Optional[_Union[RunConfig, _Mapping]] = ..., attributes: _Optional[_Mapping[str, str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seq: _Optional[int] = ..., reconnect_count: _Optional[int] = ..., dropped_frames: _Optional[int] = ..., rank: _Optional[int] = ..., world_size: _Optional[int] = ..., origin: _Optional[str] = ..., clock_skew_ms: _Optional[float] = ..., state_version: _Optional[int] = ..., incarnation: _Optional[int] = ..., controls: _Optional[_Mapping[str, str]] = ..., steerable: bool = ..., why: _Optional[str] = ..., boundary_age_s: _Optional[float] = ..., message: _Optional[str] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tags: _Optional[_Iterable[str]] = ..., step: _Optional[int] = ..., link_rtt_s: _Optional[float] = ..., lost: _Optional[int] = ...) -> None: ...
+    wheel: str
+    wheel_locked: bool
+    wheel_since: _timestamp_pb2.Timestamp
+    def __init__(self, run_id: _Optional[str] = ..., session_id: _Optional[str] = ..., name: _Optional[str] = ..., notes: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., link: _Optional[_Union[LinkState, str]] = ..., client_name: _Optional[str] = ..., client_version: _Optional[str] = ..., config: _Optional[_Union[RunConfig, _Mapping]] = ..., attributes: _Optional[_Mapping[str, str]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_seq: _Optional[int] = ..., reconnect_count: _Optional[int] = ..., dropped_frames: _Optional[int] = ..., rank: _Optional[int] = ..., world_size: _Optional[int] = ..., origin: _Optional[str] = ..., clock_skew_ms: _Optional[float] = ..., state_version: _Optional[int] = ..., incarnation: _Optional[int] = ..., controls: _Optional[_Mapping[str, str]] = ..., steerable: bool = ..., why: _Optional[str] = ..., boundary_age_s: _Optional[float] = ..., message: _Optional[str] = ..., ended_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tags: _Optional[_Iterable[str]] = ..., step: _Optional[int] = ..., link_rtt_s: _Optional[float] = ..., lost: _Optional[int] = ..., wheel: _Optional[str] = ..., wheel_locked: bool = ..., wheel_since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RunConfig(_message.Message):
     __slots__ = ("total_epochs", "batches_per_epoch", "batch_size", "model_name", "dataset_name", "class_names", "hyperparameters")

@@ -23,6 +23,7 @@ class CommandKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     COMMAND_KIND_RUN_EVALUATION: _ClassVar[CommandKind]
     COMMAND_KIND_CANCEL_EVALUATION: _ClassVar[CommandKind]
     COMMAND_KIND_STEP: _ClassVar[CommandKind]
+    COMMAND_KIND_WHEEL: _ClassVar[CommandKind]
 
 class CommandState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -54,6 +55,7 @@ COMMAND_KIND_RESTORE_CHECKPOINT: CommandKind
 COMMAND_KIND_RUN_EVALUATION: CommandKind
 COMMAND_KIND_CANCEL_EVALUATION: CommandKind
 COMMAND_KIND_STEP: CommandKind
+COMMAND_KIND_WHEEL: CommandKind
 COMMAND_STATE_UNSPECIFIED: CommandState
 COMMAND_STATE_QUEUED: CommandState
 COMMAND_STATE_SENT: CommandState
@@ -383,7 +385,7 @@ class GetBatchResponse(_message.Message):
     def __init__(self, event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
 
 class Command(_message.Message):
-    __slots__ = ("command_id", "run_id", "kind", "parameters", "ttl", "reason", "expected_state_version", "actor", "peer", "asked_at")
+    __slots__ = ("command_id", "run_id", "kind", "parameters", "ttl", "reason", "expected_state_version", "actor", "peer", "asked_at", "incarnation", "server_epoch")
     class ParametersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -401,6 +403,8 @@ class Command(_message.Message):
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     ASKED_AT_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    SERVER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     command_id: str
     run_id: str
     kind: CommandKind
@@ -411,7 +415,9 @@ class Command(_message.Message):
     actor: str
     peer: str
     asked_at: _timestamp_pb2.Timestamp
-    def __init__(self, command_id: _Optional[str] = ..., run_id: _Optional[str] = ..., kind: _Optional[_Union[CommandKind, str]] = ..., parameters: _Optional[_Mapping[str, str]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., reason: _Optional[str] = ..., expected_state_version: _Optional[int] = ..., actor: _Optional[str] = ..., peer: _Optional[str] = ..., asked_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    incarnation: int
+    server_epoch: str
+    def __init__(self, command_id: _Optional[str] = ..., run_id: _Optional[str] = ..., kind: _Optional[_Union[CommandKind, str]] = ..., parameters: _Optional[_Mapping[str, str]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., reason: _Optional[str] = ..., expected_state_version: _Optional[int] = ..., actor: _Optional[str] = ..., peer: _Optional[str] = ..., asked_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., incarnation: _Optional[int] = ..., server_epoch: _Optional[str] = ...) -> None: ...
 
 class CommandRecord(_message.Message):
     __slots__ = ("command", "state", "actor", "peer", "queued_at", "sent_at", "resolved_at", "before", "after", "error", "applied_at_step")
@@ -526,7 +532,7 @@ class DownloadCheckpointResponse(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., offset: _Optional[int] = ..., total_bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class AuditEvent(_message.Message):
-    __slots__ = ("event_id", "time", "action", "outcome", "actor", "peer", "run_id", "command_id", "before", "after", "error", "prev_sha256")
+    __slots__ = ("event_id", "time", "action", "outcome", "actor", "peer", "run_id", "command_id", "before", "after", "error", "prev_sha256", "sha256")
     class BeforeEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -553,6 +559,7 @@ class AuditEvent(_message.Message):
     AFTER_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     PREV_SHA256_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     time: _timestamp_pb2.Timestamp
     action: str
@@ -565,21 +572,26 @@ class AuditEvent(_message.Message):
     after: _containers.ScalarMap[str, str]
     error: str
     prev_sha256: str
-    def __init__(self, event_id: _Optional[str] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., action: _Optional[str] = ..., outcome: _Optional[str] = ..., actor: _Optional[str] = ..., peer: _Optional[str] = ..., run_id: _Optional[str] = ..., command_id: _Optional[str] = ..., before: _Optional[_Mapping[str, str]] = ..., after: _Optional[_Mapping[str, str]] = ..., error: _Optional[str] = ..., prev_sha256: _Optional[str] = ...) -> None: ...
+    sha256: str
+    def __init__(self, event_id: _Optional[str] = ..., time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., action: _Optional[str] = ..., outcome: _Optional[str] = ..., actor: _Optional[str] = ..., peer: _Optional[str] = ..., run_id: _Optional[str] = ..., command_id: _Optional[str] = ..., before: _Optional[_Mapping[str, str]] = ..., after: _Optional[_Mapping[str, str]] = ..., error: _Optional[str] = ..., prev_sha256: _Optional[str] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class ListAuditEventsRequest(_message.Message):
-    __slots__ = ("run_id", "action", "since", "page_size", "page_token")
+    __slots__ = ("run_id", "action", "since", "page_size", "page_token", "actor", "outcome")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     action: str
     since: _timestamp_pb2.Timestamp
     page_size: int
     page_token: str
-    def __init__(self, run_id: _Optional[str] = ..., action: _Optional[str] = ..., since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    actor: str
+    outcome: str
+    def __init__(self, run_id: _Optional[str] = ..., action: _Optional[str] = ..., since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., actor: _Optional[str] = ..., outcome: _Optional[str] = ...) -> None: ...
 
 class ListAuditEventsResponse(_message.Message):
     __slots__ = ("events", "next_page_token")
