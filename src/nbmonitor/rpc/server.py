@@ -21,6 +21,7 @@ from nbmonitor.rpc.health import SERVICE as HEALTH
 from nbmonitor.rpc.health import Health
 from nbmonitor.rpc.ingest import Ingest
 from nbmonitor.rpc.limits import THREADS, Gate
+from nbmonitor.rpc.metrics import Metrics
 from nbmonitor.rpc.monitor import Monitor
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Server:
         self._pool = threads.Pool(THREADS, "nbmonitor-grpc")
         auth = Auth(self.token)
         self.epoch = new_id("s")
+        self.metrics = Metrics()
         self._gate = Gate(auth, caps)
         self._health = Health((codec.INGEST, codec.CONTRACT, codec.MONITOR))
         self._ingest = Ingest(broker, auth, self._pool, self.epoch, strict=strict)
@@ -109,7 +111,7 @@ class Server:
         except OSError as error:
             raise self._in_use() from error
         # The types ask for the standard executor and a list; gRPC itself asks for `submit` and a sequence.
-        server = grpc.server(self._pool, interceptors=(self._gate,), options=OPTIONS)  # type: ignore[arg-type]
+        server = grpc.server(self._pool, interceptors=(self.metrics, self._gate), options=OPTIONS)  # type: ignore[arg-type]
         server.add_generic_rpc_handlers((*self._handlers(), self._health.handler()))
         try:
             port = server.add_insecure_port(self.address)
