@@ -1,10 +1,14 @@
-"""Roof: the command line, ``nbmonitor …``."""
+"""Roof: the command line, ``nbmonitor …``: a table of commands, each in a file that is imported when asked for.
+
+Such a module has ``arguments(parser)``, which adds its options, and ``main(options) -> int``, the exit status.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-import time
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from nbmonitor._version import __version__
@@ -13,42 +17,37 @@ from nbmonitor.errors import NbMonitorError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+COMMANDS = {
+    "runs": ("nbmonitor.listing", "list the servers of this machine and their runs"),
+}
+"""Name → module, and what the command is for."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status (0, or 1 after a message on stderr)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog="nbmonitor", description="See and steer training runs from the notebook."
     )
     parser.add_argument("--version", action="version", version=f"nbmonitor {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("runs", help="list the servers of this machine and their runs")
-    parser.parse_args(arguments)
+    for name, (module, purpose) in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."
+        )
+        if name in words:  # what was not asked for is not imported
+            import_module(module).arguments(command)
+    options = parser.parse_args(words)
     try:
-        return _runs()
+        status: int = import_module(COMMANDS[options.command][0]).main(options)
     except NbMonitorError as error:
         print(f"nbmonitor: {error}", file=sys.stderr)
         return 1
-
-
-def _runs() -> int:
-    from nbmonitor import api
-    from nbmonitor.rpc import discovery
-
-    servers = discovery.servers()
-    if not servers:
-        print(
-            "No nbmonitor server runs on this machine. A trainer starts one with nbmonitor.init('name')."
-        )
-    for server in servers:
-        print(f"{server.address}  pid {server.pid}  up {time.time() - server.started:.0f} s")
-        try:
-            client = api.attach(server.address, token_file=server.token_file, timeout=2.0)
-        except NbMonitorError as error:
-            print(f"  does not answer: {error}")
-            continue
-        try:
-            for run in client.runs():
-                print(f"  {run.state:<13} step {run.step:>9,}  {run.name}  ({run.run_id})")
-        finally:
-            client.close()
-    return 0
+    except KeyboardInterrupt:
+        return 130
+    except (
+        BrokenPipeError
+    ):  # `nbmonitor runs | head`: https://docs.python.org/3/library/signal.html#note-on-sigpipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status

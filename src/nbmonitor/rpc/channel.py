@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from nbmonitor.errors import AttachError
+from nbmonitor.address import parse
 from nbmonitor.rpc import codec
 
 OPTIONS = (
@@ -30,12 +30,8 @@ def dial(address: str) -> grpc.Channel:
 
 
 def check(address: str) -> str:
-    """An address as ``host:port``; raises AttachError for anything else."""
-    host, _, port = address.strip().rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        msg = f"{address!r} is no address of a server. Expected HOST:PORT, for example 127.0.0.1:50051."
-        raise AttachError(msg)
-    return f"{host}:{int(port)}"
+    """An address as ``host:port`` or ``unix:/path``; raises AttachError for anything else."""
+    return parse(address).target
 
 
 def explain(error: grpc.RpcError, address: str) -> str:
@@ -49,6 +45,10 @@ def explain(error: grpc.RpcError, address: str) -> str:
         return f"What answers at {address} is no nbmonitor server ({detail}). Expected one: check the port."
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return f"The server at {address} has no room: {detail}."
+    if not port.isdecimal():
+        return (
+            f"No nbmonitor server answers at {address} ({detail or code}). Does it still run there?"
+        )
     return (
         f"No nbmonitor server answers at {address} ({detail or code}). Expected one to listen there: is the "
         "port right, and does it still run? When it is on another machine, first run "
