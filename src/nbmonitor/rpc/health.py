@@ -17,8 +17,7 @@ SERVICE = "grpc.health.v1.Health"
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 
 
-def _classes() -> tuple[Any, Any]:
-    """Request and response classes, from a pool of their own: the user may have the real package imported."""
+def _file() -> descriptor_pb2.FileDescriptorProto:
     file = descriptor_pb2.FileDescriptorProto(
         name="nbmonitor/health.proto", package="grpc.health.v1", syntax="proto3"
     )
@@ -36,8 +35,24 @@ def _classes() -> tuple[Any, Any]:
         label=field.LABEL_OPTIONAL,
         type_name=".grpc.health.v1.HealthCheckResponse.ServingStatus",
     )
+    service = file.service.add(name="Health")
+    for name, streams in (("Check", False), ("Watch", True)):
+        service.method.add(
+            name=name,
+            input_type=".grpc.health.v1.HealthCheckRequest",
+            output_type=".grpc.health.v1.HealthCheckResponse",
+            server_streaming=streams,
+        )
+    return file
+
+
+FILE = _file()
+
+
+def _classes() -> tuple[Any, Any]:
+    """Request and response classes, from a pool of their own: the user may have the real package imported."""
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
+    pool.Add(FILE)
     find = pool.FindMessageTypeByName
     return (
         message_factory.GetMessageClass(find("grpc.health.v1.HealthCheckRequest")),

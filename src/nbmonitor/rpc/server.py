@@ -23,6 +23,7 @@ from nbmonitor.rpc.ingest import Ingest
 from nbmonitor.rpc.limits import THREADS, Gate
 from nbmonitor.rpc.metrics import Metrics
 from nbmonitor.rpc.monitor import Monitor
+from nbmonitor.rpc.reflection import Reflection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +113,7 @@ class Server:
             raise self._in_use() from error
         # The types ask for the standard executor and a list; gRPC itself asks for `submit` and a sequence.
         server = grpc.server(self._pool, interceptors=(self.metrics, self._gate), options=OPTIONS)  # type: ignore[arg-type]
-        server.add_generic_rpc_handlers((*self._handlers(), self._health.handler()))
+        server.add_generic_rpc_handlers((*self._handlers(), self._health.handler(), Reflection()))
         try:
             port = server.add_insecure_port(self.address)
         except RuntimeError as error:

@@ -6,9 +6,9 @@ they are made of. Handlers and clients pass bytes to gRPC and see nothing but th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from google.protobuf import message_factory
+from google.protobuf import descriptor_pb2, message_factory
 
 from nbmonitor.rpc.v1 import ingest_pb2, monitor_pb2
 
@@ -29,6 +29,30 @@ def methods(service: str) -> dict[str, tuple[bool, bool]]:
     if service == CONTRACT:
         del out["UploadCheckpoint"]  # not in the contract
     return out
+
+
+def descriptors() -> tuple[descriptor_pb2.FileDescriptorProto, ...]:
+    """Everything that describes our services, each file after those it imports, the contract's service last."""
+    out: dict[str, descriptor_pb2.FileDescriptorProto] = {}
+
+    def add(file: Any) -> None:
+        for needed in file.dependencies:
+            add(needed)
+        if file.name not in out:
+            out[file.name] = copy = descriptor_pb2.FileDescriptorProto()
+            file.CopyToProto(copy)
+
+    add(monitor_pb2.DESCRIPTOR)
+    package, _, service = CONTRACT.partition(".")
+    contract = descriptor_pb2.FileDescriptorProto(
+        name="nbmonitor/contract.proto", package=package, syntax="proto3"
+    )
+    contract.dependency.append(ingest_pb2.DESCRIPTOR.name)
+    made = contract.service.add(name=service)
+    for method in out[ingest_pb2.DESCRIPTOR.name].service[0].method:
+        if method.name in methods(CONTRACT):
+            made.method.add().CopyFrom(method)
+    return (*out.values(), contract)
 
 
 def message_class(name: str) -> type[Message]:
