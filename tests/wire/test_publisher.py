@@ -33,6 +33,7 @@ from nbmonitor.events import (
     Status,
 )
 from nbmonitor.rpc.buffer import Buffer
+from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.publisher import Publisher
 from nbmonitor.rpc.server import Server
 from nbmonitor.store.memory import MemoryStore
@@ -167,6 +168,43 @@ def test_after_a_restart_the_new_server_is_offered_everything_exactly_once(broke
     finally:
         publisher.close(1)
         server.close(0.2)
+        second_broker.close()
+
+
+def test_a_server_that_says_goodbye_is_left_alone_until_it_said_to_come_back(
+    broker, make_trainer, eventually
+):
+    first = Server(broker).start()
+    publisher = Publisher(first.address, first.token, retry=FAST).start()
+    client = Client(first.address, first.token).connect()
+    second_broker = Broker(MemoryStore())
+    second = None
+    try:
+        trainer = make_trainer(publisher)
+        trainer.say(Status(RunState.RUNNING))
+        trainer.loss(0, 99)
+        assert publisher.flush(10)
+        client.run(trainer.run_id)
+        began = time.monotonic()
+        first.close(2.0, reason="maintenance", retry_after=0.6)
+        assert time.monotonic() - began < 1.5, "streams that were told to end need no grace"
+        assert "says goodbye: maintenance" in publisher.problem
+        assert broker.run(trainer.run_id).state is RunState.RUNNING, "a server's end is no run's"
+        eventually(lambda: client.run(trainer.run_id).link is LinkState.DISCONNECTED)
+        trainer.loss(100, 149)
+        second = Server(second_broker, port=first.port, token=first.token).start()
+        assert publisher.flush(10)
+        assert time.monotonic() - began >= 0.6
+        assert not publisher.problem
+        steps, _ = second_broker.history(trainer.run_id, "loss")
+        assert steps.tolist() == list(range(150))
+        eventually(lambda: client.run(trainer.run_id).link is LinkState.CONNECTED)
+        assert client.run(trainer.run_id).reconnects == 1
+    finally:
+        client.close()
+        publisher.close(1)
+        if second is not None:
+            second.close(0.2)
         second_broker.close()
 
 

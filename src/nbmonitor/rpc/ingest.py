@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nbmonitor.rpc.threads import Pool
 
 POLL = 0.1  # seconds between two looks at what viewers want
+STOPS = "the server stops; come back later"
 
 _log = logging.getLogger("nbmonitor")
 
@@ -102,8 +103,7 @@ class Ingest:
         )
         if not context.add_callback(link.out.close):
             return
-        with self._lock:
-            self._links.add(link)
+        self._admit(link)
         self._pool.submit(self._read, requests, link)
         told: Demand | None = None
         while (answers := link.out.take(POLL)) is not None:
@@ -115,17 +115,23 @@ class Ingest:
                     told = demand
                     yield wire.flow(link.own.run_id, demand)
         if self._closed and link.own is None:  # an end without a status would look like success
-            raise Refused(grpc.StatusCode.UNAVAILABLE, "the server stops; come back later")
+            raise Refused(grpc.StatusCode.UNAVAILABLE, STOPS)
 
-    def close(self, reason: str) -> None:
-        """Say goodbye to our own trainers and end every stream."""
+    def close(self, reason: str, retry_after: float = 1.0) -> None:
+        """Say goodbye to our own trainers, with the seconds after which to come back, and end every stream."""
         with self._lock:
             self._closed = True
             links = list(self._links)
         for link in links:
             if link.own is not None:
-                link.out.put(wire.goodbye(link.own.run_id, reason))
+                link.out.put(wire.goodbye(link.own.run_id, reason, retry_after))
             link.out.close()
+
+    def _admit(self, link: Link) -> None:
+        with self._lock:
+            if self._closed:
+                raise Refused(grpc.StatusCode.UNAVAILABLE, STOPS)
+            self._links.add(link)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 

@@ -69,6 +69,7 @@ class Monitor:
         self._lock = threading.Lock()
         self._watches: dict[str, Subscription] = {}
         self._boxes: set[Subscription] = set()
+        self._closed = False
 
     def handlers(self) -> dict[str, Any]:
         """Every RPC of the service, by name."""
@@ -104,12 +105,16 @@ class Monitor:
             return grpc.unary_stream_rpc_method_handler(refuse)
         return grpc.unary_unary_rpc_method_handler(refuse)
 
-    def close(self) -> None:
-        """End every watch."""
+    def close(self, wait: float = 0.0) -> None:
+        """End every watch; waits at most so many seconds for their last answers."""
         with self._lock:
+            self._closed = True
             boxes = list(self._boxes)
         for box in boxes:
             box.close()
+        end = time.monotonic() + wait
+        while self._boxes and time.monotonic() < end:
+            time.sleep(0.01)
 
     # --- unary -------------------------------------------------------------------------------------------------------
 
@@ -175,6 +180,9 @@ class Monitor:
             raise _refusal(error) from error
         box.demand = wanted.demand
         with self._lock:
+            if self._closed:
+                box.close()
+                raise Refused(grpc.StatusCode.UNAVAILABLE, "the server stops; come back later")
             self._boxes.add(box)
             if wanted.watch_id:
                 self._watches[wanted.watch_id] = box

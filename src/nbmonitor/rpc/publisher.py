@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 DEADLINE = 5.0  # seconds of a unary call
 REMEMBERED = 1_000  # ids of commands
+LONGEST = 60.0  # seconds that a server which stops can ask to wait for
 FINAL_CODES = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 
 _log = logging.getLogger("nbmonitor")
@@ -92,6 +93,7 @@ class Publisher:
         self._connected = False
         self._refused = False
         self._attempt = 0
+        self._returns: float | None = None  # seconds from now at which the server said to come back
         self._channel: grpc.Channel | None = None
         self._call: Any = None
         self._thread: threading.Thread | None = None
@@ -224,6 +226,9 @@ class Publisher:
                 least, most = self._retry
                 pause = threads.back_off(self._attempt, random.random, least=least, most=most)
                 self._attempt += 1
+                if self._returns is not None:  # not before, and not all trainers at once
+                    pause = max(self._returns * (1.0 + random.random()), least)  # noqa: S311
+                    self._attempt, self._returns = 0, None
                 self._out.changed.wait_for(lambda: self._out.closing, pause)
 
     def _connect(self) -> None:
@@ -284,6 +289,9 @@ class Publisher:
             self._out.rtt = self._out.rtt if sent is None else time.monotonic() - sent
         elif reply.kind == "error":
             self._fault(reply)
+        elif reply.kind == "goodbye":
+            self._returns = min(reply.retry_after, LONGEST)
+            self._complain(f"the server at {self.address} says goodbye: {reply.message}.")
 
     def _fault(self, reply: wire.Reply) -> None:
         if reply.number in {wire.DATA_LOSS, wire.CRC_MISMATCH}:

@@ -134,8 +134,17 @@ class Server:
         atexit.register(leave)
         return self
 
-    def close(self, grace: float = 1.0) -> None:
-        """Say goodbye, wait at most ``grace`` seconds for calls in progress, stop. Idempotent; never hangs."""
+    def close(
+        self,
+        grace: float = 1.0,
+        *,
+        reason: str = "the server stops",
+        retry_after: float = 1.0,
+    ) -> None:
+        """Say goodbye, wait at most ``grace`` seconds for calls in progress, stop. Idempotent; never hangs.
+
+        ``retry_after`` is when trainers come back to whatever listens here then, in seconds.
+        """
         with self._closing:
             server, self._grpc = self._grpc, None
         if server is None or self.forked:
@@ -143,8 +152,9 @@ class Server:
         if self._leave is not None:
             atexit.unregister(self._leave)
         self._health.set(serving=False)
-        self._ingest.close("the server stops")
-        self._monitor.close()
+        # Viewers first: their last word of a run is how it stood, not that its trainer was sent away.
+        self._monitor.close(wait=min(grace, 0.5))
+        self._ingest.close(reason, retry_after)
         server.stop(grace).wait(grace + 1.0)
         self._pool.shutdown()
 

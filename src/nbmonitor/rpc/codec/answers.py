@@ -165,7 +165,8 @@ def read_response(data: bytes, run_id: str) -> Reply:
         fps = f.max_batches_per_second if f.images_wanted else 0.0
         return Reply(kind, demand=Demand(fps, f.max_image_dimension or MAX_DIMENSION))
     if kind == "goodbye":
-        return Reply(kind, message=r.goodbye.reason)
+        after = r.goodbye.retry_after_ms / 1000.0
+        return Reply(kind, message=r.goodbye.reason, retry_after=after)
     return Reply("")
 
 

@@ -117,6 +117,7 @@ class Reply:
     demand: Demand | None = None
     welcome: Welcome | None = None
     watermark: int = 0
+    retry_after: float = 0.0  # seconds that a server which stops asks to wait for
 
 
 @dataclass(frozen=True, slots=True)
