@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import TYPE_CHECKING
+
+grpc_came_first = "grpc" in sys.modules
+"""Whether what follows came too late: `nbmonitor doctor` says so."""
 
 # Before anything imports grpc: with gRPC's own fork handlers on, DataLoader workers forked beside a live server
 # crash or hang (https://github.com/grpc/grpc/issues/32992); with them off, and no gRPC in the child, they do not.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
+    "doctor": ("nbmonitor.doctor", "list every setting, check this installation, print remedies"),
     "runs": ("nbmonitor.listing", "list the servers of this machine and their runs"),
 }
 """Name → module, and what the command is for."""

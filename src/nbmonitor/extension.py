@@ -30,6 +30,7 @@ HELP = """\
 %nbmonitor runs                 the runs of this kernel
 %nbmonitor status               address, controls, what is alive
 %nbmonitor stop                 ask the active run to stop at its next step
+%nbmonitor doctor               every setting, what is wrong, and the remedy
 %%nbmonitor                     run this cell in a thread, so that others can run beside it"""
 
 
@@ -57,6 +58,9 @@ class NBMonitor(Configurable):
         config=True
     )
     worker_cpu = Float(None, allow_none=True, help="Cores that our own threads may take.").tag(
+        config=True
+    )
+    otel = Bool(None, allow_none=True, help="Offer the server's figures to OpenTelemetry.").tag(
         config=True
     )
 
@@ -206,6 +210,10 @@ def _dispatch(extension: Extension, words: list[str]) -> None:
             print(_status(extension))
         case ["stop"]:
             _stop()
+        case ["doctor"]:
+            from nbmonitor import doctor
+
+            print(doctor.examine(extension.options_set(), shell=extension.ip).text())
         case _:
             print(HELP)
 

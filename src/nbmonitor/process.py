@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from nbmonitor.broker import Broker
-from nbmonitor.errors import ServerError
+from nbmonitor.errors import EnvironmentMissingError, ServerError
 from nbmonitor.store import open_store
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class Process:
                 self.token_file = auth.write_token(server.token)
                 self._announced = discovery.write(server.address, self.token_file)
                 self.server = server
+                if settings.otel:
+                    _offer(server)
             return self.server
 
     def _start(self, settings: Settings, *, strict: bool) -> Server:
@@ -121,6 +123,16 @@ class Process:
             token_file.unlink(missing_ok=True)
         if broker is not None:
             broker.close()
+
+
+def _offer(server: Server) -> None:
+    """Offer a server's figures to OpenTelemetry; where that is not installed, the server is as good without it."""
+    from nbmonitor.rpc import telemetry
+
+    try:
+        telemetry.export(server.metrics)
+    except EnvironmentMissingError as error:
+        warnings.warn(str(error), stacklevel=5)
 
 
 process = Process()

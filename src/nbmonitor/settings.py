@@ -42,6 +42,8 @@ class Settings:
         What a training may feel of a run: time in our calls on its thread and at the boundary, as a share of a step.
     worker_cpu
         What our own threads may take beside it, in cores.
+    otel
+        Offer the server's figures to OpenTelemetry (extra ``otel``).
     """
 
     host: str = "127.0.0.1"
@@ -53,6 +55,7 @@ class Settings:
     takeover: bool = True
     overhead: float = 0.02
     worker_cpu: float = 0.25
+    otel: bool = False
     origin: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 

@@ -118,6 +118,16 @@ class Client:
         if channel is not None:
             channel.close()
 
+    def ask_server(self, timeout: float = DEADLINE) -> tuple[wire.ServerInfo, float]:
+        """Who answers, and the seconds that took. Raises :class:`~nbmonitor.errors.AttachError`."""
+        began = time.perf_counter()
+        try:
+            answer = self._ask("GetServerInfo", b"", timeout)
+            return wire.read_server_info(answer), time.perf_counter() - began
+        except (grpc.RpcError, InputError) as error:
+            text = explain(error, self._address) if isinstance(error, grpc.RpcError) else str(error)
+            raise AttachError(text) from error
+
     # --- Source ------------------------------------------------------------------------------------------------------
 
     @property

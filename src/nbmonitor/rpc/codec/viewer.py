@@ -77,11 +77,12 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Who answers."""
+    """Who answers; ``now`` is what its clock says, epoch seconds (0 where it does not tell)."""
 
     version: str
     epoch: str
     started_at: float
+    now: float = 0.0
 
 
 def _read(kind: type[Any], data: bytes) -> Any:
@@ -256,7 +257,8 @@ def commands(records: Sequence[CommandRecord]) -> bytes:
 def read_server_info(data: bytes) -> ServerInfo:
     """Answer of ``GetServerInfo``."""
     r = _read(pb.GetServerInfoResponse, data)
-    return ServerInfo(r.version, r.server_epoch, seconds(r, "started_at") or 0.0)
+    started, now = seconds(r, "started_at") or 0.0, seconds(r, "server_time") or 0.0
+    return ServerInfo(r.version, r.server_epoch, started, now)
 
 
 def read_runs(data: bytes) -> tuple[RunInfo, ...]:
