@@ -55,25 +55,32 @@ class Process:
 
         with self._lock:
             if self.server is None:
-                server = self._start(settings, strict=strict)
-                self.token_file = auth.write_token(server.token)
+                token_file = auth.write_token(auth.new_token())
+                try:
+                    server = self._start(settings, token_file, strict=strict)
+                except BaseException:
+                    token_file.unlink(missing_ok=True)
+                    raise
+                self.token_file = token_file
                 self._announced = discovery.write(server.address, self.token_file)
                 self.server = server
                 if settings.otel:
                     _offer(server)
             return self.server
 
-    def _start(self, settings: Settings, *, strict: bool) -> Server:
+    def _start(self, settings: Settings, token_file: Path, *, strict: bool) -> Server:
         from nbmonitor.rpc.server import Server
 
         broker = self.open_broker(settings)
         try:
-            return Server(broker, host=settings.host, port=settings.port).start()
+            return Server(
+                broker, host=settings.host, port=settings.port, token_file=token_file
+            ).start()
         except ServerError as error:
             if strict or settings.port == 0:
                 raise
             warnings.warn(f"{error} A free port is used instead.", stacklevel=5)
-            return Server(broker, host=settings.host).start()
+            return Server(broker, host=settings.host, token_file=token_file).start()
 
     def publisher(self, address: str, token: str | None) -> Publisher:
         """Return a started road to a server elsewhere, closed with this process."""

@@ -1,100 +1,256 @@
-"""Who may do what: a random token in a 0600 file; without it, from loopback alone, a trainer may report a new run."""
+"""Who may do what: roles by token, one table of RPCs; without a token, from this machine alone, a new run's trainer."""
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import functools
-import hmac
-import logging
+import getpass
 import os
+import platform
 import secrets
-import shutil
-import tempfile
-import warnings
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-import platformdirs
-
-from nbmonitor.errors import AttachError
+from nbmonitor.errors import AttachError, SettingError
+from nbmonitor.rpc import codec, keys
+from nbmonitor.rpc.keys import Keyring, new_token, presentable
+from nbmonitor.rpc.places import keep, places, runtime_dir, write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from nbmonitor.rpc.keys import Key, Role
 
 HEADER = "authorization"
+CLIENT = "x-nbmonitor-client"  # what a client calls itself, for display
 HEALTH = "/grpc.health.v1.Health/"
+
+Right = Literal["report", "read", "steer", "ask"]
+GIVES: Mapping[str, frozenset[Right]] = {
+    "owner": frozenset({"report", "read", "steer", "ask"}),
+    "controller": frozenset({"read", "steer", "ask"}),
+    "viewer": frozenset({"read", "ask"}),
+    "trainer": frozenset({"report", "ask"}),
+}
+"""What a role may do."""
+
+_RIGHTS: dict[tuple[str, ...], dict[str, Right]] = {
+    (codec.CONTRACT, codec.INGEST): {
+        "RegisterTrainingSession": "report",
+        "StreamMetrics": "report",
+        "UploadCheckpoint": "report",
+    },
+    (codec.MONITOR,): {
+        "GetServerInfo": "ask",
+        "ListRuns": "read",
+        "WatchRun": "read",
+        "AdjustWatch": "read",
+        "ReplayRun": "read",
+        "GetHistory": "read",
+        "GetBatch": "read",
+        "ListCommands": "read",
+        "ListCheckpoints": "read",
+        "DownloadCheckpoint": "read",
+        "ListAuditEvents": "read",
+        "UpdateRun": "steer",
+        "SendCommand": "steer",
+        "SetNote": "steer",
+        "SetSampleFlags": "steer",
+    },
+    ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"): {
+        "ServerReflectionInfo": "ask",
+    },
+}
+NEEDS: Mapping[str, Right] = {
+    f"/{service}/{rpc}": right
+    for services, rpcs in _RIGHTS.items()
+    for service in services
+    for rpc, right in rpcs.items()
+}
+"""The one table: what a call needs, by its path. What is neither in it nor of the health service is refused."""
+
 TOKENLESS = frozenset(
     f"/{service}/{rpc}"
-    for service in ("metrics.MetricsService", "nbmonitor.rpc.v1.IngestService")
+    for service in (codec.CONTRACT, codec.INGEST)
     for rpc in ("StreamMetrics", "RegisterTrainingSession")
 )
-"""What a client without a token may call, from loopback alone (as trainer of a new run)."""
+"""What a client without a token may call, from this machine alone (as trainer of a new run)."""
+
+_WHO: dict[Right, str] = {
+    "report": "a trainer's",
+    "read": "a viewer's or controller's",
+    "steer": "a controller's",
+    "ask": "any",
+}
 
 
-_log = logging.getLogger("nbmonitor")
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a call comes from; worked out once a call by the gate.
 
-
-def new_token() -> str:
-    """32 random bytes, safe in a header."""
-    return secrets.token_urlsafe(32)
-
-
-def places() -> list[Path]:
-    """Folders for tokens and discovery files that can be used, best first; each of them ours alone, with mode 0700.
-
-    The state folder comes first: ``XDG_RUNTIME_DIR`` often differs between a notebook server and a login shell of one
-    user (JupyterHub, tmux, su, batch jobs), or names a folder that is not there.
+    Parameters
+    ----------
+    role
+        Of the token; "trainer" for a client of this machine that has none, "" for one that asks about health.
+    name
+        Proven: of the peer's certificate, else of the token; "" where neither has one.
+    peer
+        Where it comes from, as gRPC writes it.
+    holder
+        Whether it has a token.
+    declared
+        What it calls itself (``user@host``). For display alone: it proves nothing.
     """
-    with warnings.catch_warnings():  # no XDG_RUNTIME_DIR: it says so, and falls back to /tmp
-        warnings.simplefilter("ignore")
-        asked = [Path(platformdirs.user_state_dir("nbmonitor", appauthor=False)) / "run"]
-        with contextlib.suppress(OSError):  # its fallback may be somebody else's
-            asked.append(Path(platformdirs.user_runtime_dir("nbmonitor", appauthor=False)))
-    found = [p for p in asked if _private(p)]
-    return found or [_last_resort(os.getpid())]
+
+    role: Role | Literal[""]
+    name: str
+    peer: str
+    holder: bool
+    declared: str = ""
+
+    @property
+    def actor(self) -> str:
+        """Whom to name as the one who did something; "" where nothing is known."""
+        return self.name or self.declared
+
+    def may(self, right: Right) -> bool:
+        """Whether its role gives a right."""
+        return right in GIVES.get(self.role, frozenset())
 
 
-def runtime_dir() -> Path:
-    """The folder that tokens and discovery files are written to."""
-    return places()[0]
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a call: who it is, and why it is refused ("" when it is not).
+
+    ``known`` tells that the refusal is for want of a role, not of a token.
+    """
+
+    caller: Caller
+    why: str = ""
+    known: bool = False
 
 
-def _private(path: Path) -> bool:
-    """Make a folder that is ours alone; False where that cannot be."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if hasattr(os, "getuid") and {path.stat().st_uid, path.parent.stat().st_uid} != {
-            os.getuid()
-        }:
-            return False  # somebody else was there first, in a folder that all may write to
-        if path.stat().st_mode & 0o077:
-            path.chmod(0o700)
-        return os.access(path, os.W_OK | os.X_OK)
-    except OSError as error:
-        _log.debug("%s cannot be used: %r", path, error)
-        return False
+class Auth:
+    """Judges calls.
+
+    Parameters
+    ----------
+    keyring
+        The tokens that are taken, or one token.
+    tokenless
+        Take new runs from clients of this machine that have no token.
+    """
+
+    def __init__(self, keyring: Keyring | str, *, tokenless: bool = True) -> None:
+        self.keyring = Keyring(fixed=[keys.key(keyring)]) if isinstance(keyring, str) else keyring
+        self._tokenless = tokenless
+
+    def judge(
+        self,
+        method: str,
+        peer: str,
+        given: Iterable[tuple[str, str | bytes]],
+        certificate: Mapping[str, Any] | None = None,
+    ) -> Verdict:
+        """Say whom a call comes from and whether it may go on.
+
+        Parameters
+        ----------
+        method
+            Path of the RPC.
+        peer
+            As gRPC writes it.
+        given
+            Metadata of the call.
+        certificate
+            ``auth_context()`` of the call: the peer's certificate, where there is one.
+        """
+        words: list[str] = []
+        declared = ""
+        for header, value in given:
+            if header == HEADER and isinstance(value, str):
+                words.append(value)
+            elif header == CLIENT and isinstance(value, str):
+                declared = presentable(value)
+        held = [self._key(w) for w in words]
+        # Two headers, of which one is wrong, are somebody who tries.
+        key = held[0] if held and all(k == held[0] for k in held) else None
+        expired = key is not None and self.keyring.expired(key)
+        name = common_name(certificate) or (key.name if key else "")
+        if key is not None and not expired:
+            caller = Caller(key.role, name, peer, holder=True, declared=declared)
+            return Verdict(caller, self._objection(method, caller, key), known=True)
+        near = method in TOKENLESS and not words and self._tokenless and loopback(peer)
+        caller = Caller("trainer" if near else "", name, peer, holder=False, declared=declared)
+        if near or method.startswith(HEALTH):
+            return Verdict(caller)
+        if expired and key is not None:
+            return Verdict(
+                caller,
+                f"the token expired on {key.until()}: ask for a new one (`nbmonitor token` makes it)",
+            )
+        if words:
+            return Verdict(
+                caller,
+                "the token is wrong: the server may have been restarted; read its token file again",
+            )
+        return Verdict(caller, self._missing(method, peer))
+
+    def objection(self, method: str, peer: str, given: Iterable[tuple[str, str | bytes]]) -> str:
+        """Why a call must not be served; "" when it may."""
+        return self.judge(method, peer, given).why
+
+    def _objection(self, method: str, caller: Caller, key: Key) -> str:
+        if method.startswith(HEALTH):
+            return ""
+        needs = NEEDS.get(method)
+        rpc = method.rpartition("/")[2]
+        if needs is None:
+            return f"{rpc} is not served to anybody"
+        if caller.may(needs):
+            return ""
+        whose = f"{key.role}'s" + (f" ({key.name})" if key.name else "")
+        return (
+            f"{rpc} needs {_WHO[needs]} token and this is a {whose}: ask the owner of the server for one "
+            "(`nbmonitor token` makes it) and pass it as token_file="
+        )
+
+    def _missing(self, method: str, peer: str) -> str:
+        if method in TOKENLESS and not loopback(peer):
+            return (
+                "from another machine a token is needed: pass the server's token file (token_file=)"
+            )
+        if method in TOKENLESS:
+            return (
+                "a token is needed, for runs without one are turned off here (NBMONITOR_TOKENLESS=0): pass token_file= "
+                "with the file that the server wrote"
+            )
+        return (
+            "a token is needed: pass token_file= with the file that the server wrote, "
+            "or run `%nbmonitor attach` on the machine where it runs"
+        )
+
+    def _key(self, value: str) -> Key | None:
+        kind, _, word = value.partition(" ")
+        found = self.keyring.find(word.strip())
+        return found if kind.lower() == "bearer" else None
 
 
-@functools.cache
-def _last_resort(pid: int) -> Path:
-    """A folder of this process; others find no discovery file there, but the token file is named when it starts."""
-    path = Path(tempfile.mkdtemp(prefix="nbmonitor-"))
-
-    def leave() -> None:
-        if os.getpid() == pid:
-            shutil.rmtree(path, ignore_errors=True)
-
-    atexit.register(leave)
-    return path
+def common_name(certificate: Mapping[str, Any] | None) -> str:
+    """The name in the peer's certificate, as gRPC's ``auth_context()`` tells it; "" without one."""
+    for value in (certificate or {}).get("x509_common_name", ()):
+        return presentable(value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+    return ""
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, replacing what was there in one step."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    beside.replace(path)
+def loopback(peer: str) -> bool:
+    """Whether a gRPC peer name is of this machine."""
+    return peer.startswith(("ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D", "unix:"))
+
+
+# --- the client's side -----------------------------------------------------------------------------------------------
 
 
 def write_token(token: str, name: str | None = None) -> Path:
@@ -103,89 +259,60 @@ def write_token(token: str, name: str | None = None) -> Path:
     return keep(name, token + "\n")
 
 
-def keep(name: str, text: str) -> Path:
-    """Write a private file to the first of our folders that takes it (a disk may be full) and return its path."""
-    for folder in places():
-        try:
-            write_private(folder / name, text)
-        except OSError as error:
-            _log.debug("%s takes no file: %r", folder, error)
-        else:
-            return folder / name
-    path = _last_resort(os.getpid()) / name
-    write_private(path, text)
-    return path
-
-
 def read_token(path: str | Path) -> str:
-    """Read a token file; raises :class:`~nbmonitor.errors.AttachError` with the remedy."""
+    """Read the first token of a token file; raises :class:`~nbmonitor.errors.AttachError` with the remedy."""
     try:
-        token = Path(path).expanduser().read_text(encoding="utf-8").strip()
+        found = keys.read_lines(Path(path).expanduser().read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         msg = (
             f"The token file {path} cannot be read ({error}). Expected the file that the server wrote: see the line "
             "`%load_ext nbmonitor` printed there, or copy that file here and pass token_file=."
         )
         raise AttachError(msg) from error
-    if not token or not token.isascii() or not token.isprintable():
+    except SettingError as error:
         raise AttachError(
-            f"The token file {path} holds no token. Copy the server's token file again."
+            f"The token file {path} holds no token ({error}). Copy the server's token file again."
+        ) from error
+    token, key = found[0]
+    if key.expired(time.time()):
+        raise AttachError(
+            f"The token in {path} expired on {key.until()}. Ask the owner of the server for a new one "
+            "(`nbmonitor token` makes it)."
         )
     return token
 
 
 def metadata(token: str | None) -> tuple[tuple[str, str], ...]:
-    """Call metadata for a token."""
-    return ((HEADER, f"Bearer {token}"),) if token else ()
+    """Call metadata for a token: it, and what this client calls itself."""
+    return ((HEADER, f"Bearer {token}"), (CLIENT, _myself())) if token else ()
 
 
-def loopback(peer: str) -> bool:
-    """Whether a gRPC peer name is of this machine."""
-    return peer.startswith(("ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D", "unix:"))
+@functools.cache
+def _myself() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no such user in a container
+        user = "somebody"
+    return presentable(f"{user}@{platform.node()}") or "somebody"
 
 
-class Auth:
-    """Judges calls.
-
-    Parameters
-    ----------
-    token
-        The one token of this server.
-    """
-
-    def __init__(self, token: str) -> None:
-        self._token = token.encode()
-
-    def holds_token(self, given: Iterable[tuple[str, str | bytes]]) -> bool:
-        """Whether call metadata carries the token; compared in constant time."""
-        return self._judge(given) is True
-
-    def objection(self, method: str, peer: str, given: Iterable[tuple[str, str | bytes]]) -> str:
-        """Why a call must not be served; "" when it may."""
-        right = self._judge(given)
-        if right or method.startswith(HEALTH):
-            return ""
-        if right is False:
-            return (
-                "the token is wrong: the server may have been restarted; read its token file again"
-            )
-        if method in TOKENLESS:
-            if loopback(peer):
-                return ""
-            return (
-                "from another machine a token is needed: pass the server's token file (token_file=)"
-            )
-        return (
-            "a token is needed: pass token_file= with the file that the server wrote, "
-            "or run `%nbmonitor attach` on the machine where it runs"
-        )
-
-    def _judge(self, given: Iterable[tuple[str, str | bytes]]) -> bool | None:
-        """True for the token, False for another, None where there is none."""
-        right: bool | None = None
-        for key, value in given:
-            if key == HEADER and isinstance(value, str):
-                kind, _, word = value.partition(" ")
-                same = hmac.compare_digest(word.strip().encode(), self._token)
-                right = bool(right) | (same and kind.lower() == "bearer")
-        return right
+__all__ = [
+    "CLIENT",
+    "GIVES",
+    "HEADER",
+    "HEALTH",
+    "NEEDS",
+    "TOKENLESS",
+    "Auth",
+    "Caller",
+    "Verdict",
+    "keep",
+    "loopback",
+    "metadata",
+    "new_token",
+    "places",
+    "read_token",
+    "runtime_dir",
+    "write_private",
+    "write_token",
+]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from nbmonitor.rpc.auth import keep, places
+from nbmonitor.rpc.places import keep, places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

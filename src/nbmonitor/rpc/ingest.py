@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from nbmonitor.broker import Broker
     from nbmonitor.events import Demand
-    from nbmonitor.rpc.auth import Auth
+    from nbmonitor.rpc.limits import Gate
     from nbmonitor.rpc.threads import Pool
 
 POLL = 0.1  # seconds between two looks at what viewers want
@@ -54,7 +54,7 @@ class Ingest:
     ----------
     broker
         Takes what trainers say.
-    auth
+    gate
         Tells token holders from others: their runs are out of the others' reach.
     pool
         Lends the threads that read streams.
@@ -65,10 +65,10 @@ class Ingest:
     """
 
     def __init__(
-        self, broker: Broker, auth: Auth, pool: Pool, epoch: str, *, strict: bool = False
+        self, broker: Broker, gate: Gate, pool: Pool, epoch: str, *, strict: bool = False
     ) -> None:
         self._broker = broker
-        self._auth = auth
+        self._gate = gate
         self._pool = pool
         self._epoch = epoch
         self._strict = strict
@@ -88,7 +88,7 @@ class Ingest:
             raise Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
         if session.ours:  # its stream begins with a Hello, which opens the run
             return wire.session_response(session.session_id, "welcome", self._welcome(0))
-        holder = self._auth.holds_token(context.invocation_metadata())
+        holder = self._gate.caller(context).holder
         trainer = self._open(session.session_id, session.info, holder=holder)
         return wire.session_response(
             session.session_id, f"registered as run {trainer.run_id}", None
@@ -98,9 +98,8 @@ class Ingest:
         self, requests: Iterator[wire.Frame], context: grpc.ServicerContext
     ) -> Iterator[bytes]:
         """``StreamMetrics``: frames are read in another thread, so that answers nobody reads stop no metric."""
-        link = Link(
-            holder=self._auth.holds_token(context.invocation_metadata()), peer=context.peer()
-        )
+        caller = self._gate.caller(context)
+        link = Link(holder=caller.holder, peer=caller.peer)
         if not context.add_callback(link.out.close):
             return
         self._admit(link)
@@ -189,10 +188,11 @@ class Ingest:
                     taken = True
                 else:
                     taken = False
-                    trainer = OwnTrainer(self._broker, run_id, hello.secret)
+                    trainer = OwnTrainer(self._broker, run_id, hello.secret, holder=link.holder)
                     self._own[run_id] = trainer
-            else:
-                taken = not hmac.compare_digest(trainer.secret.encode(), hello.secret.encode())
+            else:  # knowing the secret is not enough for a token-holder's run
+                known = hmac.compare_digest(trainer.secret.encode(), hello.secret.encode())
+                taken = not known or (trainer.holder and not link.holder)
         if taken or trainer is None:
             text = f"run {run_id} belongs to another trainer; give the run another name"
             out.put(wire.fault(run_id, wire.ALREADY_EXISTS, text))

@@ -1,17 +1,23 @@
-"""The gate in front of every handler: token, number of calls at a time, errors without inner details."""
+"""The gate in front of every handler: who calls, how many at a time, errors without inner details.
+
+A handler gets the gate and asks it ``gate.caller(context)``: the :class:`~nbmonitor.rpc.auth.Caller` of its call.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from nbmonitor.rpc.refusals import Refusals
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nbmonitor.rpc.auth import Auth
+    from nbmonitor.rpc.auth import Auth, Caller
 
 TRAINERS, VIEWERS, UNARY, WATCHES = 64, 64, 16, 8
 THREADS = (
@@ -39,13 +45,23 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
     Parameters
     ----------
     auth
-        Judges tokens.
+        Judges calls.
     caps
         Calls at a time by kind ("trainers", "viewers", "health watches", "calls").
+    refused
+        Told of refusals, seldom enough to write them down: the caller, the path of the RPC, the reason. May be set
+        later too, as ``gate.refusals.refused``.
     """
 
-    def __init__(self, auth: Auth, caps: dict[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        auth: Auth,
+        caps: dict[str, int] | None = None,
+        refused: Callable[[Caller, str, str], None] | None = None,
+    ) -> None:
         self._auth = auth
+        self.refusals = Refusals(refused)
+        self._callers: weakref.WeakKeyDictionary[Any, Caller] = weakref.WeakKeyDictionary()
         self._caps = {
             "trainers": TRAINERS,
             "viewers": VIEWERS,
@@ -54,6 +70,11 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
         } | (caps or {})
         self._lock = threading.Lock()
         self.active = dict.fromkeys(self._caps, 0)
+
+    def caller(self, context: grpc.ServicerContext) -> Caller:
+        """Whom a call in progress comes from."""
+        with self._lock:
+            return self._callers[context]
 
     def intercept_service(
         self, continuation: Callable[[Any], Any], handler_call_details: Any
@@ -114,14 +135,24 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
         return call
 
     def _enter(self, method: str, kind: str, context: grpc.ServicerContext) -> None:
-        why = self._auth.objection(method, context.peer(), context.invocation_metadata())
-        if why:
-            raise Refused(grpc.StatusCode.UNAUTHENTICATED, why)
+        verdict = self._auth.judge(
+            method, context.peer(), context.invocation_metadata(), context.auth_context()
+        )
+        caller = verdict.caller
+        if verdict.why:
+            code = (
+                grpc.StatusCode.PERMISSION_DENIED
+                if verdict.known
+                else grpc.StatusCode.UNAUTHENTICATED
+            )
+            raise Refused(code, self.refusals.note(caller, method, verdict.why))
         with self._lock:
+            self._callers[context] = caller
             if self.active[kind] >= self._caps[kind]:
                 text = (
                     f"{self._caps[kind]} {kind} at a time is the limit here; see %nbmonitor status"
                 )
+                del self._callers[context]
                 raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
             self.active[kind] += 1
 

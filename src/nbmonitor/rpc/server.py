@@ -14,8 +14,8 @@ import grpc
 
 from nbmonitor.errors import ServerError
 from nbmonitor.events import new_id
-from nbmonitor.rpc import codec, threads
-from nbmonitor.rpc.auth import Auth, new_token
+from nbmonitor.rpc import codec, keys, threads
+from nbmonitor.rpc.auth import Auth
 from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.health import SERVICE as HEALTH
 from nbmonitor.rpc.health import Health
@@ -27,8 +27,10 @@ from nbmonitor.rpc.reflection import Reflection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from nbmonitor.broker import Broker
+    from nbmonitor.rpc.auth import Caller
 
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # else a second server takes the same port, silently
@@ -55,7 +57,13 @@ class Server:
     port
         0 takes a free one.
     token
-        Of 32 bytes or more in printable ASCII; a random one by default.
+        The owner's, of 32 bytes or more in printable ASCII; without it and ``token_file``, a random one.
+    token_file
+        File with the tokens that are taken, read again when it changes; see :mod:`nbmonitor.rpc.keys`.
+    tokenless
+        Take new runs from clients of this machine that have no token.
+    refused
+        Told of refused calls; see :class:`nbmonitor.rpc.limits.Gate`.
     strict
         Refuse data of sessions that never registered.
     caps
@@ -64,7 +72,8 @@ class Server:
     Raises
     ------
     ServerError
-        From the constructor when ``host`` is not of this machine, from :meth:`start` when the port is in use.
+        From the constructor when ``host`` is not of this machine or there is no usable token, from :meth:`start` when
+        the port is in use.
     """
 
     def __init__(
@@ -74,8 +83,11 @@ class Server:
         host: str = "127.0.0.1",
         port: int = 0,
         token: str | None = None,
+        token_file: str | Path | None = None,
+        tokenless: bool = True,
         strict: bool = False,
         caps: dict[str, int] | None = None,
+        refused: Callable[[Caller, str, str], None] | None = None,
     ) -> None:
         if not _loopback(host):
             msg = (
@@ -86,14 +98,17 @@ class Server:
         self.forked = False
         self.host = host
         self.port = port
-        self.token = token or new_token()
+        if token is None and token_file is None:
+            token = keys.new_token()
+        self.token = token or ""  # those of a file stay there
         self._pool = threads.Pool(THREADS, "nbmonitor-grpc")
-        auth = Auth(self.token)
+        fixed = [] if token is None else [keys.key(token)]
+        auth = Auth(keys.Keyring(token_file, fixed), tokenless=tokenless)
         self.epoch = new_id("s")
         self.metrics = Metrics()
-        self._gate = Gate(auth, caps)
+        self._gate = Gate(auth, caps, refused)
         self._health = Health((codec.INGEST, codec.CONTRACT, codec.MONITOR))
-        self._ingest = Ingest(broker, auth, self._pool, self.epoch, strict=strict)
+        self._ingest = Ingest(broker, self._gate, self._pool, self.epoch, strict=strict)
         self._monitor = Monitor(broker, self.epoch, self._gate)
         self._grpc: grpc.Server | None = None
         self._closing = threading.Lock()

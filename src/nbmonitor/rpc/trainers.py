@@ -104,13 +104,16 @@ class OwnTrainer(Trainer):
     ----------
     secret
         Whoever says it may take the run up again.
+    holder
+        Whether it was opened with a token; then nobody takes it up without one.
     """
 
     again = frozenset({CommandState.QUEUED, CommandState.SENT})
 
-    def __init__(self, broker: Broker, run_id: str, secret: str) -> None:
+    def __init__(self, broker: Broker, run_id: str, secret: str, *, holder: bool = False) -> None:
         super().__init__(broker, run_id, run_id)
         self.secret = secret
+        self.holder = holder
         self._marks: dict[tuple[int, int], int] = {}
         self._complained: tuple[int, int] | None = None
 

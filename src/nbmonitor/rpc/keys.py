@@ -1,0 +1,332 @@
+"""Token files: who holds which token, in what role, until when; read again when the file changes.
+
+One token a line, ``TOKEN [role [name]] [expires=DATE]``; what follows ``#`` is for people::
+
+    Zk3…            the first line, without more: the owner's, every role
+    x81… viewer ada expires=2026-12-31
+    q0F… controller expires=2026-12-31T12:00:00+01:00
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from nbmonitor.errors import ServerError, SettingError
+from nbmonitor.rpc.places import exposed, write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Role = Literal["owner", "controller", "viewer", "trainer"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+LOOK = 1.0  # seconds between two looks at a token file
+LONGEST = 4096  # characters of a token: what a header can hold
+
+_log = logging.getLogger("nbmonitor")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A token's holder; the token itself is not kept, only its SHA-256.
+
+    Parameters
+    ----------
+    digest
+        SHA-256 of the token, 32 bytes.
+    role
+        What its holder may do; "owner" may do everything.
+    name
+        Whose it is; "" for nobody in particular.
+    expires
+        Seconds since 1970 after which it opens nothing; None for never.
+    """
+
+    digest: bytes = field(repr=False)
+    role: Role
+    name: str = ""
+    expires: float | None = None
+
+    @property
+    def hint(self) -> str:
+        """Eight letters that tell one key from another and open nothing."""
+        return self.digest.hex()[:8]
+
+    def expired(self, now: float) -> bool:
+        """Whether its day has passed."""
+        return self.expires is not None and now >= self.expires
+
+    def until(self) -> str:
+        """When it expires, for people; "" for never."""
+        if self.expires is None:
+            return ""
+        return datetime.fromtimestamp(self.expires, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def new_token() -> str:
+    """32 random bytes, safe in a header."""
+    return secrets.token_urlsafe(32)
+
+
+def digest(token: str) -> bytes:
+    """What is kept of a token."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def key(token: str, role: Role = "owner", name: str = "", expires: float | None = None) -> Key:
+    """Make a key of a token; raises :class:`~nbmonitor.errors.SettingError` for an empty or unprintable one."""
+    if not token or len(token) > LONGEST or not token.isascii() or not token.isprintable():
+        raise SettingError(
+            "A token is empty, too long, or holds characters that a header cannot carry. Expected 32 random bytes in "
+            "printable ASCII; `nbmonitor token` makes one."
+        )
+    return Key(digest(token), role, name, expires)
+
+
+def read_line(line: str) -> tuple[str, Key] | None:
+    """One line of a token file as token and key; None for an empty one. Raises SettingError with what is wrong."""
+    words = line.split()
+    words = words[: next((i for i, w in enumerate(words) if w.startswith("#")), len(words))]
+    if not words:
+        return None
+    token, *rest = words
+    when = [w for w in rest if w.startswith("expires=")]
+    said = [w for w in rest if not w.startswith("expires=")]
+    if len(said) > 2 or len(when) > 1:
+        raise SettingError("expected TOKEN [role [name]] [expires=DATE]")
+    role = next((r for r in ROLES if r == (said[0].lower() if said else "owner")), None)
+    if role is None:
+        raise SettingError(f"{said[0]!r} is no role; expected one of {', '.join(ROLES)}")
+    name = presentable(said[1]) if len(said) > 1 else ""
+    return token, key(token, role, name, _moment(when[0].partition("=")[2]) if when else None)
+
+
+def read_lines(text: str) -> list[tuple[str, Key]]:
+    """A token file's tokens with their keys, in order; raises SettingError with the line's number, not its words."""
+    found: list[tuple[str, Key]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            one = read_line(line)
+        except SettingError as error:
+            raise SettingError(f"line {number}: {error}") from None
+        if one is None:
+            continue
+        if any(one[1].digest == k.digest for _, k in found):
+            raise SettingError(f"line {number}: this token stands further up already")
+        if one[1].role == "owner" and not one[1].name and found:
+            raise SettingError(
+                f"line {number}: only the first token may stand without a role; expected one of "
+                f"{', '.join(ROLES)} behind this one"
+            )
+        found.append(one)
+    if not found:
+        raise SettingError("there is no token in it")
+    return found
+
+
+def read_file(path: Path) -> tuple[Key, ...]:
+    """The keys of a server's token file; raises :class:`~nbmonitor.errors.ServerError` with the remedy."""
+    try:
+        why = exposed(path)
+        text = "" if why else path.read_text(encoding="utf-8")
+        keys = () if why else tuple(k for _, k in read_lines(text))
+    except (OSError, UnicodeDecodeError, SettingError) as error:
+        why, keys = str(error), ()
+    if why:
+        raise ServerError(
+            f"The token file {path} cannot be used: {why}. Expected one token a line, TOKEN [role [name]] "
+            "[expires=DATE], in a file that only its owner can read; `nbmonitor token` writes one."
+        )
+    return keys
+
+
+def presentable(text: str, most: int = 64) -> str:
+    """A name as it may be shown and logged: printable ASCII, in one line, at most ``most`` characters."""
+    return "".join(c for c in text if c.isascii() and c.isprintable()).strip()[:most]
+
+
+def _moment(text: str) -> float:
+    """End of a day (UTC), or a moment with its time; seconds since 1970."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingError(
+            f"{text!r} is no date; expected one such as 2026-12-31 or 2026-12-31T12:00:00+01:00"
+        ) from None
+    if len(text) <= 10:  # a day counts to its end
+        moment += timedelta(days=1)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+class Keyring:
+    """The keys that a server takes: fixed ones, and those of a file that is read again when it changes.
+
+    A file that cannot be used any more leaves the keys as they were, and that is said once: a slip of an editor must
+    not lock out a training that runs for a week. To revoke a key, take out its line.
+
+    Parameters
+    ----------
+    path
+        The file; None for fixed keys alone.
+    fixed
+        Keys beside it.
+    monotonic, now
+        Clocks, in seconds: for how often the file is looked at, and for when a key expires.
+
+    Raises
+    ------
+    ServerError
+        When there is no key at all, or the file cannot be used.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        fixed: Sequence[Key] = (),
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = Path(path).expanduser() if path is not None else None
+        self._fixed = tuple(fixed)
+        self._monotonic = monotonic
+        self._now = now
+        self._lock = threading.Lock()
+        self._looked = monotonic()
+        self._stamp = self._look()
+        self._keys = (*self._fixed, *(read_file(self.path) if self.path else ()))
+        if not self._keys:
+            raise ServerError(
+                "A server without any token would be open to everybody. Expected a token or a token file: leave both "
+                "out to have one made, or `nbmonitor token` writes one."
+            )
+
+    def keys(self) -> tuple[Key, ...]:
+        """The keys as they stand now, expired ones included."""
+        if self.path is not None and self._monotonic() - self._looked >= LOOK:
+            with self._lock:
+                self._again()
+        return self._keys
+
+    def find(self, token: str) -> Key | None:
+        """The key of a token, expired or not; takes as long for a wrong one as for any."""
+        given, found = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), None
+        for each in self.keys():
+            if hmac.compare_digest(given, each.digest):
+                found = each
+        return found
+
+    def expired(self, one: Key) -> bool:
+        """Whether a key's day has passed."""
+        return one.expired(self._now())
+
+    def _again(self) -> None:
+        self._looked = self._monotonic()
+        stamp = self._look()
+        if stamp == self._stamp or self.path is None:
+            return
+        self._stamp = stamp
+        try:
+            keys = read_file(self.path)
+        except ServerError as error:
+            _log.warning("%s The tokens that were read before stay valid.", error)
+            return
+        self._keys = (*self._fixed, *keys)
+        _log.info("%s was read again: %d tokens", self.path, len(keys))
+
+    def _look(self) -> tuple[int, ...] | None:
+        try:
+            found = self.path.stat() if self.path else None
+        except OSError:
+            return None
+        return (
+            (found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode)
+            if found is not None
+            else None
+        )
+
+
+# --- what `nbmonitor token` does -------------------------------------------------------------------------------------
+
+
+def create(
+    file: str | Path, role: str, name: str, *, days: float | None = None, out: str | Path
+) -> Key:
+    """Make a token, add it to a server's token file, and write it to a file of its own to be handed over.
+
+    Parameters
+    ----------
+    file
+        The server's token file; made, with an owner's token first, where there is none.
+    role
+        "trainer", "viewer", "controller" or "owner".
+    name
+        Whose it is; told in the audit log.
+    days
+        Days that it is good for, from now; None for ever.
+    out
+        The file to hand over; must not exist yet, made with mode 0600.
+
+    Raises
+    ------
+    SettingError
+        For a role, name or number of days that is none, or when ``out`` exists.
+    ServerError
+        When the server's file cannot be used.
+    """
+    file, out = Path(file).expanduser(), Path(out).expanduser()
+    if presentable(name) != name or len(name.split()) != 1 or name.startswith(("#", "expires=")):
+        raise SettingError(
+            f"{name!r} cannot be a token's name. Expected one word of at most 64 printable ASCII characters, for "
+            "example ada@laptop."
+        )
+    if days is not None and not 0 < days < 36_500:
+        raise SettingError(f"days={days} was given; expected a number above 0, for example 30.")
+    if out.exists():
+        raise SettingError(f"{out} exists already. Expected a new file for the token: name another")
+    before = file.read_text(encoding="utf-8") if file.exists() else f"{new_token()}\n"
+    if file.exists():
+        names = {k.name for k in read_file(file)}
+        if name in names:
+            raise SettingError(
+                f"{file} has a token for {name!r} already. Expected another name; or revoke that one first."
+            )
+    token = new_token()
+    line = f"{token} {role.lower()} {name}"
+    if days is not None:
+        moment = datetime.now(UTC) + timedelta(days=days)
+        line += f" expires={moment.isoformat(timespec='seconds')}"
+    made = read_lines(line)[0][1]  # also says which roles there are
+    write_private(out, f"{line}\n")
+    write_private(file, f"{before.rstrip()}\n{line}\n")
+    return made
+
+
+def revoke(file: str | Path, which: str) -> Key:
+    """Take a key out of a token file, by its name or hint; raises SettingError where it is not exactly one."""
+    file = Path(file).expanduser()
+    keys = read_file(file)
+    found = [k for k in keys if which and which in (k.name, k.hint)]
+    if len(found) != 1:
+        there = ", ".join(k.name or f"{k.hint} ({k.role})" for k in keys)
+        raise SettingError(f"{which!r} is none of the tokens in {file}. Expected one of: {there}.")
+    if len(keys) == 1:
+        raise SettingError(
+            f"{which!r} is the only token in {file}. Expected another beside it: make that first."
+        )
+    lines = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        one = read_line(line)
+        if one is None or one[1].digest != found[0].digest:
+            lines.append(line)
+    write_private(file, "\n".join(lines) + "\n")
+    return found[0]
