@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from nbmonitor.errors import ServerError, SettingError
-from nbmonitor.events import RunInfo
+from nbmonitor.events import Command, CommandKind, CommandState, RunInfo
 from nbmonitor.rpc import auth, codec, keys
 from nbmonitor.rpc.auth import GIVES, NEEDS, TOKENLESS, Auth, Caller, metadata
 from nbmonitor.rpc.client import Client
@@ -279,7 +279,6 @@ def test_a_certificate_alone_opens_nothing(token_file):
 
 def test_a_handler_is_told_who_calls_and_nothing_is_kept_afterwards(server, monkeypatch):
     seen = []
-    inner = server._monitor._broker.runs
     contexts = []
     enter = server._gate._enter
 
@@ -294,7 +293,6 @@ def test_a_handler_is_told_who_calls_and_nothing_is_kept_afterwards(server, monk
     assert {c.role for c in seen} == {"viewer"}
     assert {c.actor for c in seen} == {"viewer-name"}
     assert all(c.declared for c in seen), "our client says who it is"
-    assert inner() == () or True
     contexts.clear()
     end = time.monotonic() + 5
     while len(server._gate._callers) and time.monotonic() < end:
@@ -306,15 +304,13 @@ def test_a_viewer_watches_and_cannot_steer(server, broker, token_file, eventuall
     trainer = Publisher(server.address, TOKENS["trainer"], retry=(0.02, 0.2)).start()
     trainer.open(RunInfo("", "mine", controls={"pause": {}}), lambda c: None)
     eventually(broker.runs)
-    from nbmonitor.events import Command, CommandKind, CommandState
-
     viewer = Client(server.address, TOKENS["viewer"]).connect()
     try:
         (run,) = viewer.runs()
         record = viewer.send(Command(run.run_id, CommandKind.PAUSE))
         assert record.state is not CommandState.QUEUED
         assert "needs a controller's token" in record.error
-        assert broker.commands(run.run_id) == () or not list(broker.commands(run.run_id))
+        assert not list(broker.commands(run.run_id))
     finally:
         viewer.close()
         trainer.close(1)

@@ -40,8 +40,8 @@ _RIGHTS: dict[tuple[str, ...], dict[str, Right]] = {
     (codec.CONTRACT, codec.INGEST): {
         "RegisterTrainingSession": "report",
         "StreamMetrics": "report",
-        "UploadCheckpoint": "report",
     },
+    (codec.INGEST,): {"UploadCheckpoint": "report"},
     (codec.MONITOR,): {
         "GetServerInfo": "ask",
         "ListRuns": "read",
