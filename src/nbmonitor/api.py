@@ -257,6 +257,9 @@ class _Nowhere:
     def demand(self, run_id: str) -> Demand:  # noqa: ARG002
         return Demand()
 
+    def heed(self, run_id: str, changed: Callable[[], None]) -> None:
+        pass
+
     def history(self, run_id: str, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:  # noqa: ARG002
         return np.empty(0, np.int64), np.empty(0)
 

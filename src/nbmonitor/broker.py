@@ -34,7 +34,7 @@ from nbmonitor.events import (
     new_id,
 )
 from nbmonitor.ledger import Ledger, cut_off, objection, out_of_time, refused
-from nbmonitor.subscription import Subscription, weight
+from nbmonitor.subscription import Subscription, most, weight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,6 +66,7 @@ class _Entry:
     evicted: int = 0  # seq of the newest event that `recent` let go of
     commands: Ledger = field(default_factory=Ledger)
     viewers: tuple[Subscription, ...] = ()
+    demanded: Callable[[], None] = lambda: None  # told when what viewers want has changed
 
 
 class Broker:
@@ -183,8 +184,11 @@ class Broker:
         entry = self._runs.get(run_id)
         if entry is None or not entry.viewers:
             return _NOBODY
-        wants = [v.demand for v in entry.viewers]
-        return Demand(max(d.fps for d in wants), max(d.pixels for d in wants))
+        return most(entry.viewers)
+
+    def heed(self, run_id: str, changed: Callable[[], None]) -> None:
+        """Call ``changed`` when a viewer of this run comes, goes, or wants something else."""
+        self._entry(run_id).demanded = changed
 
     def history(self, run_id: str, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Every point kept of a series as (steps, values); the epoch series where there is no per-step one."""
@@ -236,12 +240,19 @@ class Broker:
         notify: Callable[[], None] | None = None,
     ) -> Subscription:
         """Open a mailbox; see :meth:`nbmonitor.interfaces.Source.subscribe`."""
-        box = Subscription(run_id, notify=notify, on_close=self._drop)
-        with self._lock:
-            if run_id is None:
+        if run_id is None:
+            box = Subscription(run_id, notify=notify, on_close=self._drop)
+            with self._lock:
                 self._everywhere = (*self._everywhere, box)
-                return box
+            return box
+        with self._lock:
             entry = self._entry(run_id)
+            box = Subscription(
+                run_id,
+                notify=notify,
+                on_close=self._drop,
+                on_demand=lambda: entry.demanded(),  # noqa: PLW0108 (the one of that moment)
+            )
             entry.viewers = (*entry.viewers, box)
             if after_seq is not None and after_seq < entry.seq:
                 if after_seq < entry.evicted:
@@ -249,6 +260,7 @@ class Broker:
                 for event in entry.recent:
                     if event.seq > after_seq:
                         box.put(event)
+        entry.demanded()
         return box
 
     def series(self, run_id: str) -> Sequence[SeriesInfo]:
@@ -402,6 +414,7 @@ class Broker:
             if box.run_id is not None and box.run_id in self._runs:
                 entry = self._runs[box.run_id]
                 entry.viewers = tuple(v for v in entry.viewers if v is not box)
+                entry.demanded()
 
 
 def _back(entry: _Entry, now: float) -> Sequence[LogLine]:

@@ -375,10 +375,19 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What the viewers of a run want: ``fps`` image frames a second (0: nobody looks), tiles up to ``pixels`` wide."""
+    """What the viewers of a run want: ``fps`` image frames a second (0: none), tiles up to ``pixels`` wide.
+
+    ``live``: values are wanted as they come, by somebody who may want no pictures.
+    """
 
     fps: float = 0.0
     pixels: int = 512
+    live: bool = False
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks on, rather than a hidden page (one frame a second) or nobody."""
+        return self.live or self.fps > 2.0
 
 
 # --- what a run is ---------------------------------------------------------------------------------

@@ -81,6 +81,10 @@ class Sink(Protocol):
         """What the viewers of this run want now (asked before every frame: must cost next to nothing)."""
         ...
 
+    def heed(self, run_id: str, changed: Callable[[], None]) -> None:
+        """Call ``changed`` whenever that may have become something else, from any thread: it must only set a flag."""
+        ...
+
     def history(self, run_id: str, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Every point kept of a per-step series (the epoch series where there is no other), as (steps, values)."""
         ...

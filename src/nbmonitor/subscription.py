@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from nbmonitor.events import Batch, Demand, Event, Performance, Scalars
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 MAX_BYTES = 8 << 20
 MAX_EVENTS = 20_000
@@ -39,6 +39,16 @@ def weight(event: Event) -> int:
     return _SMALL
 
 
+def most(boxes: Iterable[Subscription]) -> Demand:
+    """The most that any owner of a mailbox wants."""
+    wants = [box.demand for box in boxes]
+    if not wants:
+        return Demand()
+    return Demand(
+        max(d.fps for d in wants), max(d.pixels for d in wants), any(d.live for d in wants)
+    )
+
+
 class Subscription:
     """A mailbox that a broker fills and one viewer empties.
 
@@ -50,6 +60,8 @@ class Subscription:
         Called from the publisher's thread when something arrived; must only set a flag.
     max_bytes, max_events
         Bounds; beyond either the box is emptied and the next :meth:`drain` says ``resync``.
+    on_demand
+        Called when its owner wants something else: :attr:`demand`, at first values as they come and no pictures.
     """
 
     def __init__(
@@ -60,9 +72,11 @@ class Subscription:
         max_bytes: int = MAX_BYTES,
         max_events: int = MAX_EVENTS,
         on_close: Callable[[Subscription], None] | None = None,
+        on_demand: Callable[[], None] | None = None,
     ) -> None:
         self.run_id = run_id
-        self.demand = Demand()
+        self._demand = Demand(live=run_id is not None)
+        self._on_demand = on_demand
         self.dropped = 0
         self.closed = False
         self._notify = notify
@@ -75,6 +89,17 @@ class Subscription:
         self._bytes = 0
         self._newest: dict[tuple[type, str], Event] = {}
         self._resync = False
+
+    @property
+    def demand(self) -> Demand:
+        """What its owner wants."""
+        return self._demand
+
+    @demand.setter
+    def demand(self, value: Demand) -> None:
+        changed, self._demand = value != self._demand, value
+        if changed and self._on_demand is not None:
+            self._on_demand()
 
     def put(self, event: Event) -> None:
         """Take an event; never blocks."""

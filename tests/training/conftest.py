@@ -148,6 +148,9 @@ class FakeSink:
     def demand(self, run_id):
         return Demand(fps=self.fps)
 
+    def heed(self, run_id, changed):
+        self.changed = changed
+
     def history(self, run_id, name):
         raise AssertionError("history is read from a real broker: use the fixture `run`")
 

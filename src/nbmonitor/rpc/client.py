@@ -18,14 +18,14 @@ from nbmonitor.rpc import auth, codec, threads
 from nbmonitor.rpc.absence import QUIET, Absence
 from nbmonitor.rpc.channel import check, dial, explain, method
 from nbmonitor.rpc.codec import viewer as wire
-from nbmonitor.rpc.watching import Box, Watching
+from nbmonitor.rpc.watching import Watching
+from nbmonitor.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nbmonitor.events import Command, Event, RunInfo, SeriesKind
     from nbmonitor.interfaces import Axis, SeriesInfo
-    from nbmonitor.subscription import Subscription
 
 DEADLINE = 2.0  # seconds that a dashboard can wait for an answer
 SENDING = 1.5  # and for the one to a command, in the thread that paints
@@ -73,7 +73,7 @@ class Client:
         self._runs: dict[str, RunInfo] = {}  # oldest first
         self._all: Watching | None = None
         self._watches: dict[str, Watching] = {}
-        self._everywhere: tuple[Box, ...] = ()
+        self._everywhere: tuple[Subscription, ...] = ()
         self._windows: OrderedDict[tuple[object, ...], tuple[int, Window]] = OrderedDict()
         self._mine: OrderedDict[str, None] = OrderedDict()
         self._rtt: float | None = None
@@ -160,18 +160,19 @@ class Client:
     ) -> Subscription:
         """Open a mailbox. Raises UnknownRunError, and AttachError before :meth:`connect`."""
         if run_id is None:
-            box = Box(None, notify=notify, on_close=self._drop, on_demand=lambda: None)
+            box = Subscription(None, notify=notify, on_close=self._drop)
             with self._lock:
                 self._everywhere = (*self._everywhere, box)
             return box
         watch = self._watch(run_id, after_seq)
-        box = Box(run_id, notify=notify, on_close=self._drop, on_demand=watch.adjust)
+        box = Subscription(run_id, notify=notify, on_close=self._drop, on_demand=watch.adjust)
         with self._lock:
             watch.boxes = (*watch.boxes, box)
         if (
             after_seq is not None and watch.cursor != after_seq
         ):  # the watch is further, or elsewhere
             box.resynchronise()
+        watch.adjust()
         watch.ready.wait(DEADLINE)  # "from now on" begins when the server knows of it
         return box
 

@@ -88,6 +88,7 @@ class Publisher:
         self._info: RunInfo | None = None
         self._deliver: Callable[[Command], CommandState] | None = None
         self._demand = Demand()
+        self._demanded: Callable[[], None] = lambda: None
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._volatile = True
         self._connected = False
@@ -137,6 +138,10 @@ class Publisher:
     def demand(self, run_id: str) -> Demand:  # noqa: ARG002 (there is one run)
         """What the viewers want, as the server last said; nothing without a connection."""
         return self._demand
+
+    def heed(self, run_id: str, changed: Callable[[], None]) -> None:  # noqa: ARG002
+        """Call ``changed`` when the server says something new of that."""
+        self._demanded = changed
 
     def history(self, run_id: str, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Every point that the server keeps of a series; without it, those still kept here."""
@@ -280,6 +285,7 @@ class Publisher:
             self._command(reply.command)
         elif reply.demand is not None:
             self._demand = reply.demand
+            self._demanded()
         elif reply.kind == "event_ack":
             with self._out.changed:
                 self._out.buffer.acknowledge(reply.number, keep=self._volatile)

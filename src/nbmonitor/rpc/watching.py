@@ -15,7 +15,7 @@ from nbmonitor.events import Batch, Demand, Event, Performance, Scalars, new_id
 from nbmonitor.rpc import codec, threads
 from nbmonitor.rpc.channel import method
 from nbmonitor.rpc.codec import viewer as wire
-from nbmonitor.subscription import Subscription
+from nbmonitor.subscription import Subscription, most
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,34 +26,6 @@ SPARSE = 500  # sparse events kept of a run
 IDLE = 30.0  # seconds after which a watch that nobody uses ends
 
 _log = logging.getLogger("nbmonitor")
-
-
-class Box(Subscription):
-    """A mailbox whose owner's wishes are passed on to the server."""
-
-    def __init__(
-        self,
-        run_id: str | None,
-        *,
-        notify: Callable[[], None] | None,
-        on_close: Callable[[Subscription], None],
-        on_demand: Callable[[], None],
-    ) -> None:
-        self._demand = Demand()
-        self._on_demand: Callable[[], None] | None = None
-        super().__init__(run_id, notify=notify, on_close=on_close)
-        self._on_demand = on_demand
-
-    @property
-    def demand(self) -> Demand:
-        """What its owner wants."""
-        return self._demand
-
-    @demand.setter
-    def demand(self, value: Demand) -> None:
-        changed, self._demand = value != self._demand, value
-        if changed and self._on_demand is not None:
-            self._on_demand()
 
 
 class Watching:
@@ -95,7 +67,7 @@ class Watching:
         self.series: tuple[SeriesInfo, ...] = ()
         self.sparse: deque[Event] = deque(maxlen=SPARSE)
         self.newest: dict[tuple[type, str], Event] = {}
-        self.boxes: tuple[Box, ...] = ()
+        self.boxes: tuple[Subscription, ...] = ()
         self._channel = channel
         self._metadata = metadata
         self._on_seen = on_seen
@@ -131,10 +103,7 @@ class Watching:
 
     def demand(self) -> Demand:
         """The most that any mailbox wants."""
-        wants = [b.demand for b in self.boxes]
-        if not wants:
-            return Demand()
-        return Demand(max(d.fps for d in wants), max(d.pixels for d in wants))
+        return most(self.boxes)
 
     def adjust(self) -> None:
         """Pass on what the mailboxes want, if it changed; does not wait."""

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("nbmonitor")
 
 CHUNK = 20_000  # rows built and published at a time
-TICK = 0.05  # seconds between two looks while rows come,
-WATCHED = 1 / 60  # and while somebody watches:
-LOOKING = 2.0  # who wants more image frames a second than this
-REST = 0.5  # seconds between two looks while nothing comes
+WATCHED = 1 / 60  # seconds between two looks while somebody watches and rows come,
+ALONE = 0.5  # while nobody watches,
+REST = 0.5  # and while somebody does and nothing comes: then a row wakes the worker
+WEIGH = 0.1  # seconds between two thoughts of the governor's, at most
 
 
 class Pulse(Protocol):
@@ -98,7 +98,9 @@ class Outbox(Lanes):
         self.governor = governor or Governor()
         self.frame_interval = self.governor.interval
         self.pixels = self.governor.side
-        self._nap = TICK
+        self._demand = Demand()
+        self._framed = False  # frames were made into pictures since the governor weighed them
+        self._next_weighing = 0.0
         self._sink, self._pulse = sink, pulse
         self._notices = notices
         self._monotonic, self._interval = monotonic, interval
@@ -119,6 +121,10 @@ class Outbox(Lanes):
             return
         self._closing = False
         self._refresh_demand()
+        try:
+            self._sink.heed(self.info.run_id, self._bell.ring)
+        except Exception:
+            self._failed("its sink could not say when viewers come")
         self._thread = threading.Thread(target=self._work, name="nbmonitor-outbox", daemon=True)
         self._thread.start()
 
@@ -190,14 +196,20 @@ class Outbox(Lanes):
                     continue
                 HANDOVER.ask(self, False)
                 return
-            now = self._monotonic()
-            if now < self._busy_until or self._arrivals.waiting:
-                self._bell.wait(max(self._nap, self.governor.charts))
-            else:
-                self.asleep = True
-                if not self._rows and not self._frames:
-                    self._bell.wait(min(REST, max(0.0, self._next_beat - now)))
-                self.asleep = False
+            self._nap()
+
+    def _nap(self) -> None:
+        now = self._monotonic()
+        beat = max(0.0, self._next_beat - now)
+        if not self._demand.watched:  # who comes to watch rings
+            self._bell.wait(min(max(ALONE, self.governor.charts), beat))
+        elif now < self._busy_until or self._arrivals.waiting:
+            self._bell.wait(min(max(WATCHED, self.governor.charts), beat))
+        else:
+            self.asleep = True
+            if not self._rows and not self._frames:
+                self._bell.wait(min(REST, beat))
+            self.asleep = False
 
     def _tick(self) -> None:
         self.device.poll()
@@ -243,6 +255,7 @@ class Outbox(Lanes):
     def _pictures(self, step: int) -> list[Event]:
         frames = list(self._arrivals.frames(self._frames, self.pixels))
         if frames:
+            self._framed = True
             self._busy_until = self._monotonic() + 1.0
         return list(self._assembly.pictures(frames, self.pixels, step))
 
@@ -290,9 +303,12 @@ class Outbox(Lanes):
         except Exception:
             demand = Demand()
             self._failed("its sink could not say what viewers want")
+        now = self._monotonic()
+        if demand == self._demand and now < self._next_weighing and not self._framed:
+            return
+        self._next_weighing, self._framed = now + WEIGH, False
         governor = self.governor
         governor.want(demand.fps, demand.pixels)
-        now = self._monotonic()
         governor.weigh(now, self._assembly.seen)
         if governor.due(now):
             active, felt, pictured, frames = self._pulse._felt()
@@ -301,9 +317,8 @@ class Outbox(Lanes):
             )
             governor.look(figures, self._assembly.seen)
         self.frame_interval, self.pixels = governor.interval, governor.side
-        watched = demand.fps > LOOKING
-        self._nap = WATCHED if watched else TICK
-        HANDOVER.ask(self, watched)
+        self._demand = demand
+        HANDOVER.ask(self, demand.watched)
 
     def _failed(self, what: str) -> None:
         self.errors += 1

@@ -85,6 +85,7 @@ def flow(run_id: str, demand: Demand) -> bytes:
     out.flow.max_batches_per_second = demand.fps
     out.flow.images_wanted = demand.fps > 0
     out.flow.max_image_dimension = u32(demand.pixels)
+    out.flow.live = demand.live
     return out.SerializeToString()
 
 
@@ -163,7 +164,7 @@ def read_response(data: bytes, run_id: str) -> Reply:
     if kind == "flow":
         f = r.flow
         fps = f.max_batches_per_second if f.images_wanted else 0.0
-        return Reply(kind, demand=Demand(fps, f.max_image_dimension or MAX_DIMENSION))
+        return Reply(kind, demand=Demand(fps, f.max_image_dimension or MAX_DIMENSION, f.live))
     if kind == "goodbye":
         after = r.goodbye.retry_after_ms / 1000.0
         return Reply(kind, message=r.goodbye.reason, retry_after=after)

@@ -125,7 +125,7 @@ def read_watch(data: bytes) -> Watch:
     """Request of ``WatchRun``."""
     r = _read(pb.WatchRunRequest, data)
     fps = r.max_frames_per_second if r.include_images else 0.0
-    demand = Demand(fps, r.max_image_dimension or 512)
+    demand = Demand(fps, r.max_image_dimension or 512, live=not r.idle)
     return Watch(r.run_id, None if r.from_now else r.after_seq, demand, r.watch_id)
 
 
@@ -169,7 +169,8 @@ _SNAPSHOT = _varint(pb.WatchRunResponse.SNAPSHOT_FIELD_NUMBER << 3 | 2)
 def read_adjust(data: bytes) -> tuple[str, Demand]:
     """Request of ``AdjustWatch``."""
     r = _read(pb.AdjustWatchRequest, data)
-    return r.watch_id, Demand(r.max_frames_per_second, r.max_image_dimension or 512)
+    wanted = Demand(r.max_frames_per_second, r.max_image_dimension or 512, live=not r.idle)
+    return r.watch_id, wanted
 
 
 def adjusted(found: bool) -> bytes:
@@ -277,6 +278,7 @@ def watch(wanted: Watch) -> bytes:
         max_image_dimension=u32(wanted.demand.pixels),
         max_frames_per_second=wanted.demand.fps,
         watch_id=wanted.watch_id,
+        idle=not wanted.demand.live,
     ).SerializeToString()
 
 
@@ -308,6 +310,7 @@ def adjust(watch_id: str, demand: Demand) -> bytes:
         watch_id=watch_id,
         max_frames_per_second=demand.fps,
         max_image_dimension=u32(demand.pixels),
+        idle=not demand.live,
     ).SerializeToString()
 
 

@@ -562,14 +562,16 @@ class HeartbeatEcho(_message.Message):
     def __init__(self, sequence_number: _Optional[int] = ..., server_time_ms: _Optional[int] = ...) -> None: ...
 
 class FlowControl(_message.Message):
-    __slots__ = ("max_batches_per_second", "images_wanted", "max_image_dimension")
+    __slots__ = ("max_batches_per_second", "images_wanted", "max_image_dimension", "live")
     MAX_BATCHES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     IMAGES_WANTED_FIELD_NUMBER: _ClassVar[int]
     MAX_IMAGE_DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
     max_batches_per_second: float
     images_wanted: bool
     max_image_dimension: int
-    def __init__(self, max_batches_per_second: _Optional[float] = ..., images_wanted: bool = ..., max_image_dimension: _Optional[int] = ...) -> None: ...
+    live: bool
+    def __init__(self, max_batches_per_second: _Optional[float] = ..., images_wanted: bool = ..., max_image_dimension: _Optional[int] = ..., live: bool = ...) -> None: ...
 
 class Goodbye(_message.Message):
     __slots__ = ("reason", "retry_after_ms")

@@ -233,7 +233,7 @@ class StatusChange(_message.Message):
     def __init__(self, state: _Optional[_Union[_ingest_pb2.RunState, str]] = ..., message: _Optional[str] = ..., link: _Optional[_Union[_ingest_pb2.LinkState, str]] = ..., state_version: _Optional[int] = ..., error_type: _Optional[str] = ...) -> None: ...
 
 class WatchRunRequest(_message.Message):
-    __slots__ = ("run_id", "after_seq", "payload_kinds", "include_images", "max_image_dimension", "max_frames_per_second", "from_now", "watch_id")
+    __slots__ = ("run_id", "after_seq", "payload_kinds", "include_images", "max_image_dimension", "max_frames_per_second", "from_now", "watch_id", "idle")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     AFTER_SEQ_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_KINDS_FIELD_NUMBER: _ClassVar[int]
@@ -242,6 +242,7 @@ class WatchRunRequest(_message.Message):
     MAX_FRAMES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     FROM_NOW_FIELD_NUMBER: _ClassVar[int]
     WATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    IDLE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     after_seq: int
     payload_kinds: _containers.RepeatedScalarFieldContainer[str]
@@ -250,7 +251,8 @@ class WatchRunRequest(_message.Message):
     max_frames_per_second: float
     from_now: bool
     watch_id: str
-    def __init__(self, run_id: _Optional[str] = ..., after_seq: _Optional[int] = ..., payload_kinds: _Optional[_Iterable[str]] = ..., include_images: bool = ..., max_image_dimension: _Optional[int] = ..., max_frames_per_second: _Optional[float] = ..., from_now: bool = ..., watch_id: _Optional[str] = ...) -> None: ...
+    idle: bool
+    def __init__(self, run_id: _Optional[str] = ..., after_seq: _Optional[int] = ..., payload_kinds: _Optional[_Iterable[str]] = ..., include_images: bool = ..., max_image_dimension: _Optional[int] = ..., max_frames_per_second: _Optional[float] = ..., from_now: bool = ..., watch_id: _Optional[str] = ..., idle: bool = ...) -> None: ...
 
 class WatchRunResponse(_message.Message):
     __slots__ = ("events", "caught_up", "resync", "runs", "series", "snapshot")
@@ -269,14 +271,16 @@ class WatchRunResponse(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., caught_up: bool = ..., resync: bool = ..., runs: _Optional[_Iterable[_Union[_ingest_pb2.Run, _Mapping]]] = ..., series: _Optional[_Iterable[_Union[Series, _Mapping]]] = ..., snapshot: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class AdjustWatchRequest(_message.Message):
-    __slots__ = ("watch_id", "max_frames_per_second", "max_image_dimension")
+    __slots__ = ("watch_id", "max_frames_per_second", "max_image_dimension", "idle")
     WATCH_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_FRAMES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     MAX_IMAGE_DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    IDLE_FIELD_NUMBER: _ClassVar[int]
     watch_id: str
     max_frames_per_second: float
     max_image_dimension: int
-    def __init__(self, watch_id: _Optional[str] = ..., max_frames_per_second: _Optional[float] = ..., max_image_dimension: _Optional[int] = ...) -> None: ...
+    idle: bool
+    def __init__(self, watch_id: _Optional[str] = ..., max_frames_per_second: _Optional[float] = ..., max_image_dimension: _Optional[int] = ..., idle: bool = ...) -> None: ...
 
 class AdjustWatchResponse(_message.Message):
     __slots__ = ("found",)
