@@ -167,6 +167,23 @@ def test_demand_is_the_most_that_any_viewer_wants_and_nothing_without_one(broker
     assert broker.demand("no such run").fps == 0
 
 
+def test_who_opens_a_mailbox_wants_values_as_they_come_until_it_says_otherwise(broker, run):
+    told = []
+    broker.heed(run.id, lambda: told.append(broker.demand(run.id).watched))
+    assert not broker.demand(run.id).watched
+    box = broker.subscribe(run.id)
+    assert told == [True]
+    box.demand = Demand(1.0)  # a hidden page
+    assert told == [True, False]
+    box.demand = Demand(1.0)
+    assert len(told) == 2, "nothing new"
+    box.demand = Demand(30.0)
+    box.close()
+    assert told == [True, False, True, False]
+    broker.subscribe(None).close()
+    assert len(told) == 4, "the states of all runs are nobody's values"
+
+
 def test_a_command_is_delivered_once_and_its_receipt_keeps_who_asked(broker, run):
     box = broker.subscribe(run.id)
     asked = Command(run.id, CommandKind.PAUSE, actor="you", peer="lab")

@@ -108,6 +108,42 @@ def test_the_worker_rests_and_wakes(make, fake, wait_for, monkeypatch):
         wait_for(lambda known=known: len(scalars(fake)) > known)
 
 
+def test_while_nobody_watches_values_wait_and_who_comes_gets_them_at_once(
+    make, fake, wait_for, monkeypatch
+):
+    monkeypatch.setattr("nbmonitor.training.outbox.ALONE", 60.0)
+    fake.fps = 1.0  # a hidden page
+    run = make(sink=fake, interval=60.0)
+    run.log(a=1.0)
+    run._outbox.flush()
+    run.log(a=2.0)
+    time.sleep(0.2)
+    assert len(scalars(fake)) == 1
+    fake.fps = 60.0
+    fake.changed()
+    wait_for(lambda: len(scalars(fake)) == 2)
+    fake.fps = 0.0
+    run._outbox.flush()
+    run.log(a=3.0)
+    run.log_epoch(e=1.0)  # words never wait
+    wait_for(lambda: len(scalars(fake)) == 3)
+
+
+def test_alone_it_still_beats_and_keeps_its_bound(make, fake, wait_for, monkeypatch):
+    monkeypatch.setattr("nbmonitor.training.outbox.ALONE", 60.0)
+    fake.fps = 0.0
+    run = make(sink=fake, interval=0.05)
+    wait_for(lambda: len(fake.beats) >= 5)
+    quiet = make(sink=fake, interval=60.0)
+    quiet.log(a=0.0, step=0)
+    quiet._outbox.flush()
+    known = len(scalars(fake))
+    for i in range(1, 4000):
+        quiet.log(a=float(i), step=i)
+    wait_for(lambda: len(scalars(fake)) > known + 2000)  # a megabyte of rows wakes it
+    assert quiet._outbox.lost == run._outbox.lost == 0
+
+
 def test_heartbeats_tell_the_age_of_the_last_step(make, fake, wait_for):
     now = [50.0]
     run = make(sink=fake, monotonic=lambda: now[0], interval=2.0)

@@ -177,6 +177,17 @@ def test_pictures_come_at_the_rate_that_was_asked_for(local, broker, client, eve
     greedy.close()
 
 
+def test_a_viewer_of_numbers_alone_is_told_apart_from_nobody(local, broker, client, eventually):
+    assert not broker.demand(local.run_id).watched
+    box = client.subscribe(local.run_id)
+    eventually(lambda: broker.demand(local.run_id) == Demand(0, 512, live=True))
+    for fps in (10, 20, 30, 40):  # wishes that follow each other closely: the last one counts
+        box.demand = Demand(fps, 512)
+    eventually(lambda: broker.demand(local.run_id) == Demand(40, 512))
+    box.close()
+    eventually(lambda: not broker.demand(local.run_id).watched)
+
+
 def test_what_a_viewer_wants_reaches_the_broker(local, broker, client, eventually):
     box = client.subscribe(local.run_id)
     box.demand = Demand(30, 256)

@@ -249,8 +249,11 @@ def test_pictures_follow_demand_and_are_sent_once(trainer, server, broker, clien
     trainer.say(Status(RunState.RUNNING))
     assert trainer.publisher.flush(5)
     box = client.subscribe(trainer.run_id)
+    rung = []
+    trainer.publisher.heed(trainer.run_id, lambda: rung.append(1))
     box.demand = Demand(20, 256)
     eventually(lambda: trainer.publisher.demand(trainer.run_id) == Demand(20, 256))
+    eventually(lambda: rung)
     batch = Batch(1, 1, mosaic=Mosaic(b"\xff\xd8", 1, 1, 8, 8), predicted=(1,))
     trainer.say(batch, 3)
     seen = []

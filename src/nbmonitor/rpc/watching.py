@@ -73,6 +73,8 @@ class Watching:
         self._on_seen = on_seen
         self._watch_id = new_id("w")
         self._asked = Demand()
+        self._asking = threading.Lock()
+        self._call_out = False
         self._closing = threading.Event()
         self._call: Any = None
         self._thread = threading.Thread(
@@ -107,18 +109,26 @@ class Watching:
 
     def adjust(self) -> None:
         """Pass on what the mailboxes want, if it changed; does not wait."""
-        wanted = self.demand()
-        if wanted == self._asked or not self.connected:
-            return
-        self._asked = wanted
+        with self._asking:  # one call at a time: a server takes two in any order
+            wanted = self.demand()
+            if self._call_out or wanted == self._asked or not self.connected:
+                return
+            self._asked, self._call_out = wanted, True
         ask = method(self._channel, codec.MONITOR, "AdjustWatch")
         try:
             call = ask.future(
                 wire.adjust(self._watch_id, wanted), timeout=5.0, metadata=self._metadata
             )
-            call.add_done_callback(lambda _: None)  # keeps the call: one without owner is cancelled
+            call.add_done_callback(
+                self._adjusted
+            )  # keeps the call, too: without owner it is cancelled
         except ValueError as error:  # the channel was closed meanwhile
+            self._call_out = False
             _log.debug("wishes for %r not passed on: %r", self.run_id, error)
+
+    def _adjusted(self, _: Any) -> None:
+        self._call_out = False
+        self.adjust()  # what was wanted meanwhile
 
     def _run(self) -> None:
         attempt = 0

@@ -213,7 +213,7 @@ class Outbox(Lanes):
 
     def _tick(self) -> None:
         self.device.poll()
-        self._refresh_demand()
+        self._refresh_demand(soon=False)
         now = self._monotonic()
         if not self._urgent and not self._crowd and now < self._next_rows:
             # Values wait: the governor slowed them down.
@@ -297,14 +297,14 @@ class Outbox(Lanes):
         except Exception:
             self._failed("its sink refused a heartbeat")
 
-    def _refresh_demand(self) -> None:
+    def _refresh_demand(self, *, soon: bool = True) -> None:
         try:
             demand = self._sink.demand(self.info.run_id)
         except Exception:
             demand = Demand()
             self._failed("its sink could not say what viewers want")
         now = self._monotonic()
-        if demand == self._demand and now < self._next_weighing and not self._framed:
+        if not (soon or self._framed) and demand == self._demand and now < self._next_weighing:
             return
         self._next_weighing, self._framed = now + WEIGH, False
         governor = self.governor
