@@ -13,6 +13,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from nbmonitor import audit
+from nbmonitor.audit import AuditRow, Trail
 from nbmonitor.consequences import derived, told
 from nbmonitor.errors import UnknownRunError
 from nbmonitor.events import (
@@ -33,8 +35,10 @@ from nbmonitor.events import (
     Status,
     new_id,
 )
-from nbmonitor.ledger import Ledger, cut_off, objection, out_of_time, refused
+from nbmonitor.ledger import Ledger, cut_off, out_of_time, refused
+from nbmonitor.steering import judged
 from nbmonitor.subscription import Subscription, most, weight
+from nbmonitor.wheel import GONE, Hand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +47,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nbmonitor.events import Payload
-    from nbmonitor.interfaces import Axis, SeriesInfo, Store, Window
+    from nbmonitor.interfaces import Audit, Axis, SeriesInfo, Store, Window
 
 RECENT_BYTES = 8 << 20  # of events kept per run for viewers that come back with a cursor
 CHECK_EVERY = 0.2  # seconds between two looks for stale links and expired commands
@@ -67,6 +71,7 @@ class _Entry:
     commands: Ledger = field(default_factory=Ledger)
     viewers: tuple[Subscription, ...] = ()
     demanded: Callable[[], None] = lambda: None  # told when what viewers want has changed
+    steered: float = 0.0  # monotonic clock of the last sign of life of who has the wheel
 
 
 class Broker:
@@ -76,6 +81,8 @@ class Broker:
     ----------
     store
         Keeps the history.
+    journal
+        Takes the rows of the audit log; kept in memory by default.
     clock, monotonic
         Epoch seconds and a monotonic clock, in seconds.
     stale_after
@@ -90,12 +97,14 @@ class Broker:
         self,
         store: Store,
         *,
+        journal: Audit | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         stale_after: float = 2.5,
         lost_after: float = 30.0,
     ) -> None:
         self.store = store
+        self.journal: Audit = journal or Trail()
         self._clock = clock
         self._monotonic = monotonic
         self._stale_after = stale_after
@@ -104,6 +113,9 @@ class Broker:
         self._runs: OrderedDict[str, _Entry] = OrderedDict()
         self._everywhere: tuple[Subscription, ...] = ()
         self._checked = 0.0
+        self._left: dict[
+            str, float
+        ] = {}  # by name, monotonic clock of when a viewer's last watch ended
 
     # --- Sink: what runs call ----------------------------------------------------------------------
 
@@ -133,6 +145,9 @@ class Broker:
                     state_version=old.state_version,
                     link=LinkState.CONNECTED,
                     reconnects=old.reconnects + (1 if old.origin != "kernel" else 0),
+                    wheel=old.wheel,
+                    wheel_locked=old.wheel_locked,
+                    wheel_since=old.wheel_since,
                 )
                 entry.before_loss = None
             self.store.put_run(entry.info)
@@ -291,20 +306,25 @@ class Broker:
 
     def send(self, command: Command) -> CommandRecord:
         """Post a command to its run, once by id. The record says how far it got; the rest comes as events."""
+        self.check()
         with self._lock:
+            now = self._clock()
             entry = self._runs.get(command.run_id)
             if entry is None:
-                return refused(command, f"there is no run {command.run_id!r}", self._clock())
+                record = refused(command, f"there is no run {command.run_id!r}", now)
+                self.journal.record(audit.of_command(record, now))
+                return record
             known = entry.commands.get(command.command_id)
             if known is not None:
                 return known
-            why = objection(entry.info, command)
-            record = CommandRecord(command, CommandState.QUEUED)
-            if why:
-                record = refused(command, why, self._clock())
+            hand = Hand(command.actor, not command.peer, self._viewers(entry))
+            record, entry.info = judged(entry.info, command, hand, now)
+            if record.state is CommandState.APPLIED or entry.info.wheel == command.actor:
+                entry.steered = self._monotonic()
             entry.commands.open(record, self._monotonic())
+            self.journal.record(audit.of_command(record, now))
             deliver, step = entry.deliver, entry.info.step
-        if why or deliver is None:
+        if record.state.final or deliver is None:
             self._emit(command.run_id, record, step)
             return record
         reached = deliver(command)
@@ -315,6 +335,10 @@ class Broker:
         if not current.state.final:
             self._emit(command.run_id, current, step)
         return current
+
+    def audit(self, run_id: str = "", limit: int = 200) -> Sequence[AuditRow]:
+        """The newest rows of the audit log, newest last."""
+        return self.journal.rows(run_id, limit)
 
     def commands(self, run_id: str) -> Sequence[CommandRecord]:
         """The records of a run's commands, oldest first."""
@@ -347,6 +371,7 @@ class Broker:
                 info = entry.info
                 if not info.state.ended:
                     self._check_link(entry, now, out)
+                    self._check_lock(entry, now, out)
                 late = entry.commands.overdue(now)
                 out.extend((run_id, out_of_time(r, self._clock()), info.step) for r in late)
         for run_id, payload, step in out:
@@ -368,6 +393,22 @@ class Broker:
         elif info.link is LinkState.STALE:
             entry.info = replace(info, link=LinkState.CONNECTED)
             out.extend((info.run_id, line, info.step) for line in _back(entry, entry.heard))
+
+    def _check_lock(self, entry: _Entry, now: float, out: list[tuple[str, Payload, int]]) -> None:
+        """A lost laptop does not lock a run for ever."""
+        info = entry.info
+        if not info.wheel_locked or info.wheel == audit.OWN:
+            return
+        if info.wheel in self._viewers(entry):
+            entry.steered = now
+        elif (away := now - entry.steered) > GONE:
+            entry.info = replace(info, wheel_locked=False)
+            text = f"{info.wheel} has been away for {away:.0f} s: the wheel is no longer locked"
+            out.append((info.run_id, LogLine(text, "warning"), info.step))
+
+    def _viewers(self, entry: _Entry) -> set[str]:
+        """Names of those elsewhere who watch this run, or all runs."""
+        return {v.viewer for v in (*entry.viewers, *self._everywhere) if v.viewer}
 
     # --- inside ------------------------------------------------------------------------------------
 
@@ -392,7 +433,14 @@ class Broker:
 
     def _place(self, entry: _Entry, event: Event, payload: Payload, now: float) -> Event:
         if isinstance(payload, CommandRecord):
+            known = entry.commands.get(payload.command.command_id)
             payload = entry.commands.merge(payload)
+            if payload.state.final and not (known and known.state.final):
+                self.journal.record(audit.of_command(payload, now))
+        elif isinstance(payload, RunUpdate):
+            row = audit.of_update(entry.info, payload, now)
+            if row is not None:
+                self.journal.record(row)
         entry.seq += 1
         placed = replace(event, payload=payload, seq=entry.seq, received=now)
         entry.info = told(entry.info, placed)
@@ -409,8 +457,12 @@ class Broker:
         return placed
 
     def _drop(self, box: Subscription) -> None:
+        now = self._monotonic()
         with self._lock:
             self._everywhere = tuple(v for v in self._everywhere if v is not box)
+            for entry in self._runs.values():
+                if box.viewer and box.viewer == entry.info.wheel:
+                    entry.steered = now
             if box.run_id is not None and box.run_id in self._runs:
                 entry = self._runs[box.run_id]
                 entry.viewers = tuple(v for v in entry.viewers if v is not box)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from nbmonitor.audit import AuditRow
     from nbmonitor.events import (
         Command,
         CommandRecord,
@@ -157,8 +158,24 @@ class Source(Protocol):
         """Post a command; the answer says queued, sent or rejected. What became of it comes as events."""
         ...
 
+    def audit(self, run_id: str = "", limit: int = 200) -> Sequence[AuditRow]:
+        """The newest rows of the audit log about a run ("": about everything), newest last."""
+        ...
+
     def close(self) -> None:
         """Let go of what the source holds: mailboxes, threads, connections."""
+        ...
+
+
+class Audit(Protocol):
+    """Where is written down who did what. Both methods may be called from any thread."""
+
+    def record(self, row: AuditRow) -> None:
+        """Take a row; must not block."""
+        ...
+
+    def rows(self, run_id: str = "", limit: int = 200) -> Sequence[AuditRow]:
+        """See :meth:`Source.audit`."""
         ...
 
 

@@ -77,6 +77,7 @@ class Subscription:
         self.run_id = run_id
         self._demand = Demand(live=run_id is not None)
         self._on_demand = on_demand
+        self.viewer = ""  # name of who looks; empty for one in this process
         self.dropped = 0
         self.closed = False
         self._notify = notify

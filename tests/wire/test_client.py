@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from nbmonitor.audit import whoami
 from nbmonitor.broker import Broker
 from nbmonitor.errors import AttachError, UnknownRunError
 from nbmonitor.events import (
@@ -211,7 +212,7 @@ def test_a_command_is_asked_once_and_its_receipt_comes_as_an_event(
     assert record.command == command
     assert client.send(command).state is CommandState.DELIVERED
     assert len(local.commands) == 1
-    assert local.commands[0].actor == "another viewer", "there, it is somebody else"
+    assert local.commands[0].actor == whoami(), "there, it is somebody else"
     assert local.commands[0].peer.startswith("ipv4:127.0.0.1")
     local.say(
         CommandRecord(local.commands[0], CommandState.APPLIED, 4, {}, {"state": "paused"}), step=4

@@ -80,6 +80,9 @@ INFO = RunInfo(
     lost=6,
     boundary_age=1.5,
     origin="remote",
+    wheel="ada",
+    wheel_locked=True,
+    wheel_since=NOW,
 )
 FIGURES = Performance(
     split="val",
@@ -118,7 +121,13 @@ BATCH = Batch(
     counted=31,
     loss=0.25,
 )
-COMMAND = Command("r1", CommandKind.SET_LEARNING_RATE, {"value": 0.1, "mode": "set"}, asked_at=NOW)
+COMMAND = Command(
+    "r1",
+    CommandKind.SET_LEARNING_RATE,
+    {"value": 0.1, "mode": "set"},
+    actor="ada",
+    asked_at=NOW,
+)
 SCALARS = Scalars(
     (
         Column(
@@ -188,7 +197,11 @@ def test_the_description_of_a_run():
 
 
 def test_commands_to_a_viewer_and_to_a_trainer():
+    bound = replace(COMMAND, expected_version=7, incarnation=2, epoch="s1")
+    assert viewer.read_send(viewer.send(bound)) == bound
     assert viewer.read_send(viewer.send(COMMAND)) == COMMAND
+    own = replace(COMMAND, actor="you")
+    assert viewer.read_send(viewer.send(own)).actor == "the run's notebook", "elsewhere"
     fresh = replace(COMMAND, asked_at=time.time(), actor="me", peer="ipv4:1")
     told = trainer.read_response(trainer.control("s", fresh), "r1").command
     assert (told.kind, told.params, told.command_id) == (fresh.kind, fresh.params, fresh.command_id)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import numpy as np
 
+from nbmonitor.audit import OWN, whoami
 from nbmonitor.errors import AttachError, InputError, UnknownRunError
 from nbmonitor.events import CommandRecord, CommandState, LinkState, Status
 from nbmonitor.interfaces import Window
 from nbmonitor.rpc import auth, codec, threads
 from nbmonitor.rpc.absence import QUIET, Absence
 from nbmonitor.rpc.channel import check, dial, explain, method
+from nbmonitor.rpc.codec import audits
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.watching import Watching
 from nbmonitor.subscription import Subscription
@@ -24,6 +26,7 @@ from nbmonitor.subscription import Subscription
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from nbmonitor.audit import AuditRow
     from nbmonitor.events import Command, Event, RunInfo, SeriesKind
     from nbmonitor.interfaces import Axis, SeriesInfo
 
@@ -32,6 +35,7 @@ SENDING = 1.5  # and for the one to a command, in the thread that paints
 SILENCE = 2.0  # seconds without an answer of a watch after which the link is stale (it speaks every half second)
 SLOW = 1.5  # seconds of a round trip beyond which a link is degraded
 MEASURE = 2.0  # seconds between two round trips
+CLIENT = "x-nbmonitor-client"  # what a client calls itself, for display
 WINDOWS = 64  # of series, kept to be shown while the link is down
 
 
@@ -44,6 +48,8 @@ class Client:
         ``host:port`` of the server.
     token
         Its token.
+    actor
+        What this viewer calls itself where the token has no name; ``user@host`` by default.
     monotonic
         A monotonic clock, in seconds.
     lost_after
@@ -60,12 +66,13 @@ class Client:
         address: str,
         token: str | None = None,
         *,
+        actor: str = "",
         monotonic: Callable[[], float] = time.monotonic,
         lost_after: float = 30.0,
     ) -> None:
         self.forked = False
         self._address = check(address)
-        self._metadata = auth.metadata(token)
+        self._metadata = (*auth.metadata(token), (CLIENT, actor or whoami()))
         self._monotonic = monotonic
         self._absence = Absence(self._address, lost_after)
         self._channel: grpc.Channel | None = None
@@ -76,6 +83,7 @@ class Client:
         self._everywhere: tuple[Subscription, ...] = ()
         self._windows: OrderedDict[tuple[object, ...], tuple[int, Window]] = OrderedDict()
         self._mine: OrderedDict[str, None] = OrderedDict()
+        self._server = wire.ServerInfo("", "", 0.0)
         self._rtt: float | None = None
         self._measured = 0.0
         threads.guard(self)
@@ -87,7 +95,7 @@ class Client:
         end = time.monotonic() + timeout
         channel = self._channel = dial(self._address)
         try:
-            wire.read_server_info(self._ask("GetServerInfo", b"", timeout))
+            self._server = wire.read_server_info(self._ask("GetServerInfo", b"", timeout))
             found = wire.read_runs(self._ask("ListRuns", b"", max(end - time.monotonic(), 0.1)))
         except (grpc.RpcError, InputError) as error:
             channel.close()
@@ -252,6 +260,16 @@ class Client:
             return CommandRecord(command, CommandState.UNCONFIRMED, error=text)
         return replace(record, command=command)
 
+    def audit(self, run_id: str = "", limit: int = 200) -> Sequence[AuditRow]:
+        """The newest rows of the server's audit log, newest last; none while it does not answer."""
+        if not self._answers():
+            return ()
+        asked = audits.ask(audits.Asked(run_id, limit=limit))
+        try:
+            return audits.read_answer(self._ask("ListAuditEvents", asked, DEADLINE))[0]
+        except (grpc.RpcError, InputError, AttachError):
+            return ()
+
     # --- the road ----------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
@@ -400,6 +418,8 @@ class Client:
         lost = self._absence.lost.get(info.run_id)
         if lost is not None:
             info = replace(info, state=lost.state, message=lost.message)
+        if info.wheel and info.wheel == self._server.caller:
+            info = replace(info, wheel=OWN)
         return replace(info, link=link, link_rtt=rtt, reconnects=info.reconnects + again)
 
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from nbmonitor._version import __version__
+from nbmonitor.audit import KEPT, NOTEBOOK, OWN, AuditRow
 from nbmonitor.errors import InputError, NbMonitorError, UnknownRunError
 from nbmonitor.events import Batch, Status
 from nbmonitor.rpc import codec
+from nbmonitor.rpc.codec import audits
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.encoded import Encoded
 from nbmonitor.rpc.limits import TRAINERS, VIEWERS, Refused
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from nbmonitor.rpc.limits import Gate
     from nbmonitor.subscription import Subscription
 
+CLIENT = "x-nbmonitor-client"  # what a client calls itself, for display
 TICK = (
     0.5  # seconds: a watch says something at least that often, so that silence means a broken link
 )
@@ -42,7 +45,6 @@ _LATER = {
     "ListCheckpoints": "this server keeps no list of checkpoints yet",
     "DownloadCheckpoint": "checkpoints cannot be fetched through this server yet",
     "UploadCheckpoint": "checkpoints cannot be handed to this server yet",
-    "ListAuditEvents": "this server keeps no audit log yet; ListCommands tells what was asked",
     "SetNote": "notes cannot be kept by this server yet",
     "SetSampleFlags": "samples cannot be flagged through this server yet",
 }
@@ -80,6 +82,7 @@ class Monitor:
             "GetHistory": self._history,
             "SendCommand": self._send,
             "ListCommands": self._list_commands,
+            "ListAuditEvents": self._list_audit,
         }
         out: dict[str, Any] = {
             name: grpc.unary_unary_rpc_method_handler(_judged(inner))
@@ -118,11 +121,10 @@ class Monitor:
 
     # --- unary -------------------------------------------------------------------------------------------------------
 
-    def _server_info(self, _data: bytes, _context: grpc.ServicerContext) -> bytes:
+    def _server_info(self, _data: bytes, context: grpc.ServicerContext) -> bytes:
         active = self._gate.active
-        return wire.server_info(
-            self._info, active["viewers"] + active["trainers"], VIEWERS + TRAINERS
-        )
+        busy = active["viewers"] + active["trainers"]
+        return wire.server_info(self._info, busy, VIEWERS + TRAINERS, _actor(context))
 
     def _list_runs(self, _data: bytes, _context: grpc.ServicerContext) -> bytes:
         return wire.runs(self._broker.runs())
@@ -161,14 +163,15 @@ class Monitor:
         return wire.history(windows=windows, applied=asked.max_points)
 
     def _send(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        command = wire.read_send(data)
-        peer = context.peer()
-        # "you" is whoever looks, which is somebody else in every other notebook.
-        actor = "another viewer" if command.actor in {"", "you"} else command.actor
-        return wire.sent(self._broker.send(replace(command, actor=actor, peer=peer)))
+        command = replace(wire.read_send(data), actor=_actor(context), peer=context.peer())
+        return wire.sent(self._broker.send(command))
 
     def _list_commands(self, data: bytes, _context: grpc.ServicerContext) -> bytes:
         return wire.commands(self._broker.commands(wire.read_list_commands(data)))
+
+    def _list_audit(self, data: bytes, _context: grpc.ServicerContext) -> bytes:
+        asked = audits.read_ask(data)
+        return audits.answer(*audits.page(self._broker.audit(asked.run_id, limit=KEPT), asked))
 
     # --- watches -----------------------------------------------------------------------------------------------------
 
@@ -178,7 +181,8 @@ class Monitor:
             box = self._broker.subscribe(wanted.run_id or None, after_seq=wanted.after_seq)
         except NbMonitorError as error:
             raise _refusal(error) from error
-        box.demand = wanted.demand
+        box.demand, box.viewer = wanted.demand, _actor(context)
+        self._note("attach", wanted.run_id, context)
         with self._lock:
             if self._closed:
                 box.close()
@@ -195,6 +199,11 @@ class Monitor:
                 self._boxes.discard(box)
                 if self._watches.get(wanted.watch_id) is box:
                     del self._watches[wanted.watch_id]
+            self._note("detach", wanted.run_id, context)
+
+    def _note(self, action: str, run_id: str, context: grpc.ServicerContext) -> None:
+        row = AuditRow(time.time(), action, _actor(context), context.peer(), run_id)
+        self._broker.journal.record(row)
 
     def _look(self, run_id: str, box: Subscription) -> Iterator[bytes]:
         runs: dict[str, RunInfo] = {}
@@ -247,6 +256,12 @@ class Monitor:
     def _first_picture(self, run_id: str) -> tuple[Event, ...]:
         sparse = self._broker.events(run_id, limit=SPARSE)
         return tuple(sorted((*sparse, *self._broker.latest(run_id)), key=lambda e: e.seq))
+
+
+def _actor(context: grpc.ServicerContext) -> str:
+    """Whom a call comes from. "you" is whoever looks, which is somebody else in every other notebook."""
+    said = dict(context.invocation_metadata()).get(CLIENT, "")
+    return str(said) if said and said not in (OWN, NOTEBOOK) else "another viewer"
 
 
 def _sorted_out(events: list[Event]) -> tuple[list[Event], dict[str, Event]]:

@@ -6,6 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from nbmonitor.audit import outside
 from nbmonitor.errors import InputError
 from nbmonitor.events import (
     Batch,
@@ -131,7 +132,7 @@ def put_command(command: Command, out: pb.Command) -> None:
         {text(k): text(json.dumps(v, default=str)) for k, v in command.params.items()}
     )
     out.ttl.FromMilliseconds(int(command.ttl * 1000))
-    out.actor, out.peer = text(command.actor), text(command.peer)
+    out.actor, out.peer = text(outside(command.actor)), text(command.peer)
     stamp(command.asked_at, out.asked_at)
     put_optional(
         out, expected_state_version=command.expected_version, incarnation=command.incarnation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from nbmonitor.audit import outside
 from nbmonitor.events import (
     LinkState,
     RunInfo,
@@ -62,7 +63,7 @@ def put_run(info: RunInfo, out: pb.Run) -> None:
     out.lost, out.state_version = u64(info.lost), u64(info.state_version)
     out.rank, out.world_size = u32(info.rank), u32(info.world_size)
     out.incarnation, out.origin, out.steerable = u32(info.incarnation), info.origin, info.steerable
-    out.wheel, out.wheel_locked = text(info.wheel), info.wheel_locked
+    out.wheel, out.wheel_locked = text(outside(info.wheel)), info.wheel_locked
     stamp(info.wheel_since, out.wheel_since)
     out.tags.extend(text(t) for t in info.tags)
     put_optional(out, boundary_age_s=info.boundary_age, link_rtt_s=info.link_rtt)

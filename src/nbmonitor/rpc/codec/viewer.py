@@ -77,12 +77,13 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Who answers; ``now`` is what its clock says, epoch seconds (0 where it does not tell)."""
+    """Who answers, and what it calls whoever ``caller`` is; ``now`` is its clock. Times in epoch seconds."""
 
     version: str
     epoch: str
     started_at: float
     now: float = 0.0
+    caller: str = ""
 
 
 def _read(kind: type[Any], data: bytes) -> Any:
@@ -96,7 +97,7 @@ def _events(found: Iterable[pb.Event]) -> tuple[Event, ...]:
     return tuple(e for e in map(get_event, found) if e is not None)
 
 
-def server_info(info: ServerInfo, active: int, most: int) -> bytes:
+def server_info(info: ServerInfo, active: int, most: int, caller: str = "") -> bytes:
     """Answer of ``GetServerInfo``."""
     out = pb.GetServerInfoResponse(
         server_id=info.epoch,
@@ -107,6 +108,7 @@ def server_info(info: ServerInfo, active: int, most: int) -> bytes:
         active_streams=active,
         max_streams=most,
         auth_required=True,
+        caller=text(caller),
     )
     stamp(info.started_at, out.started_at)
     stamp(time.time(), out.server_time)
@@ -259,7 +261,7 @@ def read_server_info(data: bytes) -> ServerInfo:
     """Answer of ``GetServerInfo``."""
     r = _read(pb.GetServerInfoResponse, data)
     started, now = seconds(r, "started_at") or 0.0, seconds(r, "server_time") or 0.0
-    return ServerInfo(r.version, r.server_epoch, started, now)
+    return ServerInfo(r.version, r.server_epoch, started, now, r.caller)
 
 
 def read_runs(data: bytes) -> tuple[RunInfo, ...]:

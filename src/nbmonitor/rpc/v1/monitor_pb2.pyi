@@ -75,7 +75,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("server_id", "version", "capabilities", "started_at", "max_message_bytes", "active_streams", "max_streams", "auth_required", "server_time", "server_epoch")
+    __slots__ = ("server_id", "version", "capabilities", "started_at", "max_message_bytes", "active_streams", "max_streams", "auth_required", "server_time", "server_epoch", "caller")
     SERVER_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +86,7 @@ class GetServerInfoResponse(_message.Message):
     AUTH_REQUIRED_FIELD_NUMBER: _ClassVar[int]
     SERVER_TIME_FIELD_NUMBER: _ClassVar[int]
     SERVER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
     server_id: str
     version: str
     capabilities: _containers.RepeatedScalarFieldContainer[str]
@@ -96,7 +97,8 @@ class GetServerInfoResponse(_message.Message):
     auth_required: bool
     server_time: _timestamp_pb2.Timestamp
     server_epoch: str
-    def __init__(self, server_id: _Optional[str] = ..., version: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., max_message_bytes: _Optional[int] = ..., active_streams: _Optional[int] = ..., max_streams: _Optional[int] = ..., auth_required: bool = ..., server_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., server_epoch: _Optional[str] = ...) -> None: ...
+    caller: str
+    def __init__(self, server_id: _Optional[str] = ..., version: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., max_message_bytes: _Optional[int] = ..., active_streams: _Optional[int] = ..., max_streams: _Optional[int] = ..., auth_required: bool = ..., server_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., server_epoch: _Optional[str] = ..., caller: _Optional[str] = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
     __slots__ = ("include_finished", "page_size", "page_token")
