@@ -92,6 +92,7 @@ class Broker:
     """
 
     address = ""
+    road = LinkState.CONNECTED
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Demand,
         Event,
         Heartbeat,
+        LinkState,
         RunInfo,
         SeriesKind,
     )
@@ -104,6 +105,11 @@ class Source(Protocol):
     @property
     def address(self) -> str:
         """Where the data lives, for display: "" in this process."""
+        ...
+
+    @property
+    def road(self) -> LinkState:
+        """State of the road from here to the data; :attr:`RunInfo.link` is that of the whole road to a trainer."""
         ...
 
     def runs(self) -> Sequence[RunInfo]:

@@ -35,7 +35,6 @@ from nbmonitor.events import (
 from nbmonitor.interfaces import SeriesInfo, Window
 from nbmonitor.notebook.frames import (
     Frame,
-    link_view,
     mark_views,
     perf_view,
     run_ref,
@@ -44,6 +43,7 @@ from nbmonitor.notebook.frames import (
     tiles_view,
     wrong_tiles,
 )
+from nbmonitor.notebook.link import Link
 from nbmonitor.notebook.plain import duration, figure, num, plain, text
 from nbmonitor.notebook.words import Chronicle
 
@@ -179,7 +179,7 @@ def key_frame():
     ]
     frame.header["run"] = run_view(INFO)
     frame.header["perf"] = perf_view(INFO, PERF, T + 200)
-    frame.header["link"] = link_view(INFO, "", T + 201, dropped=5)
+    frame.header["link"] = Link().view(INFO, "", LinkState.CONNECTED, T + 201, dropped=5)
     frame.header["series"] = [
         series_view(frame, SeriesInfo("loss", "step", 5, 2**24 + 1, float("inf")), curve),
         series_view(frame, SeriesInfo("val_loss", "epoch", 4, 4, 0.142), Window(epochs, np.float32([2, 1, 0.5, 0.142]), 4, exact=True), axis="epoch"),
@@ -195,7 +195,7 @@ def key_frame():
     frame.header["wrong"] = {
         "tiles": [{"tiles": frame.header["tiles"], "index": i} for i in wrong_tiles(BATCH)]
     }
-    frame.stamp(1, T + 200.25, ORIGIN, key=True)
+    frame.stamp(1, T + 200.25, ORIGIN, age=0.8, key=True)
     return frame
 
 
@@ -208,9 +208,13 @@ def usual_frame():
         origin="process",
         link_rtt=None,
         last_seen=T + 190,
+        wheel="ada",
+        wheel_since=T + 150,
+        wheel_locked=True,
+        state_version=4,
     )
     frame.header["run"] = run_view(info)
-    frame.header["link"] = link_view(info, "", T + 207)
+    frame.header["link"] = Link().view(info, "", LinkState.CONNECTED, T + 207)
     batch = Batch(
         3,
         3,
@@ -222,7 +226,7 @@ def usual_frame():
     frame.header["tiles"] = tiles_view(
         frame, Event(INFO.run_id, 2105, T + 206, batch, seq=950), batch
     )
-    frame.stamp(2, T + 207.5, ORIGIN)
+    frame.stamp(2, T + 207.5, ORIGIN, age=1.5)
     return frame
 
 
@@ -245,7 +249,7 @@ def empty_frame():
     frame.header |= {
         "runs": [],
         "run": None,
-        "link": link_view(None, "gpu-box:5000", T, trouble="no connection to gpu-box:5000"),
+        "link": Link().view(None, "gpu-box:5000", LinkState.DISCONNECTED, T),
     }
     frame.header |= {"series": [], "marks": [], "events": [], "wrong": {"tiles": []}}
     frame.stamp(4, T, "655cc300ffffffffffff", key=True)

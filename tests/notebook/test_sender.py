@@ -54,7 +54,9 @@ def test_only_what_changed_is_sent_and_a_beat_when_nothing_did(show):
     show.log(run, "loss", [1.0])
     show.pass_time(0.5)
     (frame,) = [c for c in show.take() if c.header["k"] == "frame"]
-    assert {"series"} <= set(frame.header) <= {*["k", "v", "n", "t", "origin", "series", "perf"]}
+    assert {"series"} <= set(frame.header) <= {
+        *["k", "v", "n", "t", "origin", "age", "series", "perf"]
+    }
 
 
 def test_without_a_page_nothing_but_the_beat_is_sent_and_nothing_is_wanted(show):

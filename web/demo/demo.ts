@@ -1,5 +1,5 @@
 // The dashboard with a kernel that is not there. In the address: theme, width, state, metrics, size, fps, road, delay,
-// names, runs, hostile, views, lab (0: a page without JupyterLab's theme).
+// names, runs, wheel, locked, hostile, views, lab (0: a page without JupyterLab's theme).
 import "../src/styles.css";
 import dashboard from "../src/index.ts";
 import { createKernel } from "./kernel.ts";
@@ -20,7 +20,9 @@ const model = createKernel({
   road: get("road", "control"),
   delay: Number(get("delay", "40")),
   names: get("names", "digits"),
-  runs: query.has("runs") ? [{ id: "r0", name: "digits-mlp", state: "failed", started: Date.now() / 1000 - 3600 }] : [],
+  wheel: get("wheel", ""),
+  locked: query.has("locked"),
+  runs: query.has("runs") ? [{ id: "r0", name: "digits-mlp", state: "failed", started: Date.now() / 1000 - 3600, step: 812 }] : [],
 });
 const widget = dashboard();
 widget.initialize({ model: model as never });

@@ -1,13 +1,16 @@
 // A kernel that is not there: it plays a run, makes frames with real JPEGs, and obeys commands after a while.
 import type {
-  EventView, Frame, MarkView, Reply, Request, RunRef, RunView, SeriesView, State, TilesView,
+  EventView, Frame, LinkView, MarkView, Reply, Request, RunRef, RunView, SeriesView, State, TilesView, Wheel,
 } from "../src/messages.ts";
 import { drawMosaic } from "./mosaic.ts";
 
 export type Options = {
   state: string; metrics: number; hostile: boolean; size: number; fps: number; road: string; delay: number; names: string;
-  runs: RunRef[];
+  runs: RunRef[]; wheel: string; locked: boolean;
 };
+
+const NO_LINK: LinkView = { state: "connected", kind: "kernel", address: "", since: null, quiet: null, rttMs: null, reconnects: 0, dropped: 0, lost: 0, message: "" };
+const REMOTE: LinkView = { ...NO_LINK, kind: "remote", address: "gpu-box:50051", rttMs: 14, reconnects: 3, dropped: 120, lost: 0 };
 
 const HOSTILE = "<img src=x onerror=alert(1)>\ud800 \u0007\u202eabc";
 const NAMES: Record<string, string[]> = {
@@ -30,6 +33,11 @@ export function createKernel(options: Options) {
   let tileId = 0;
   let hello = false;
   let window: { chart: string; lo: number; hi: number; client: string } | null = null;
+  const opened = Date.now() / 1000;
+  let heard = opened;
+  let audit = false;
+  let wheel: Wheel | null = options.wheel === ""
+    ? null : { by: options.wheel, mine: options.wheel === "you", locked: options.locked, since: opened - 500 };
   const ended = ["completed", "failed", "stopped", "lost", "interrupted"].includes(options.state);
   let state: State = ended || options.state === "paused" ? (options.state as State) : "running";
   const pending: { request: Request; at: number }[] = [];
@@ -54,7 +62,7 @@ export function createKernel(options: Options) {
         pause: true, stop: true,
         learning_rate: { value: lr, scheduled: options.state !== "failed" }, batch_size: { value: batchSize, max: 4096 },
       },
-      steerable: !ended, why: ended ? "the run has ended" : "", rank: 0, worldSize: 1,
+      steerable: !ended, why: ended ? "the run has ended" : "", wheel, version: 1, rank: 0, worldSize: 1,
     };
   }
 
@@ -113,7 +121,7 @@ export function createKernel(options: Options) {
 
   function emit(frame: Partial<Frame>, buffers: DataView[]): void {
     n += 1;
-    const whole = { k: "frame", v: 1, n, t: Date.now() / 1000, origin, ...frame } as Frame;
+    const whole = { k: "frame", v: 1, n, t: Date.now() / 1000, origin, age: Date.now() / 1000 - heard, ...frame } as Frame;
     for (const listener of listeners) listener(JSON.parse(JSON.stringify(whole)), buffers);
   }
 
@@ -125,10 +133,11 @@ export function createKernel(options: Options) {
         samplesPerSecond: state === "paused" ? 0 : 942, stepMs: 16.9, overhead: 0.004, delay: 0.0002, workerCpu: 0.06, limits: "", silent: options.state === "silent" ? 34 : null,
       },
       link: options.state === "stale"
-        ? { state: "stale", kind: "process", address: "", rttMs: null, lastEventAge: 12, reconnects: 0, dropped: 0, message: "no sign of life from the trainer for 12 s" }
+        ? { ...NO_LINK, state: "stale", kind: "process", since: opened - 12, quiet: opened - 12, message: "No sign of life from the trainer: waiting for it." }
         : options.state === "linkdown"
-        ? { state: "disconnected", kind: "remote", address: "gpu-box:50051", rttMs: null, lastEventAge: 42, reconnects: 3, dropped: 12, message: "" }
-        : { state: "connected", kind: "kernel", address: "", rttMs: null, lastEventAge: 0, reconnects: 0, dropped: 0, message: "" },
+        ? { ...REMOTE, state: "disconnected", since: opened - 42, quiet: opened - 43, rttMs: null, message: "No connection to the server at gpu-box:50051: trying again." }
+        : options.state === "slow" ? { ...REMOTE, state: "degraded", rttMs: 1830, since: opened - 7, message: "The road is slow: fewer pictures come, and every number." }
+        : options.state === "remote" ? REMOTE : NO_LINK,
     };
   }
 
@@ -156,7 +165,7 @@ export function createKernel(options: Options) {
   async function key(): Promise<void> {
     const buffers: DataView[] = [];
     const none = options.state === "norun";
-    const frame: Partial<Frame> = { key: true, runs: none ? [] : [{ id: "r1", name: run().name, state, started }, ...options.runs], run: none ? null : run() };
+    const frame: Partial<Frame> = { key: true, runs: none ? [] : [{ id: "r1", name: run().name, state, started, step }, ...options.runs], run: none ? null : run() };
     if (!none) {
       Object.assign(frame, perf());
       if (options.state !== "nodata") {
@@ -179,6 +188,7 @@ export function createKernel(options: Options) {
     if (op === "zoom") {
       window = "lo" in request ? { chart: String(request.chart), lo: Number(request.lo), hi: Number(request.hi), client: request.client } : null;
     }
+    if (op === "audit") { audit = request.open === true; sayAudit(); }
     if (op === "command") {
       if (request.kind === "set_batch_size" && Number((request.params as { value: number }).value) < 1) {
         return { id: request.id, ok: false, reason: "refused: must be 1 to 4,096" };
@@ -188,6 +198,17 @@ export function createKernel(options: Options) {
     return { id: request.id, ok: true };
   }
 
+  function sayAudit(): void {
+    const rows: EventView[] = [
+      { id: "a5", time: opened - 30, kind: "audit", mark: "ok", text: "Learning rate", before: "0.0080", after: "0.0008", tail: "at step 2,104", who: "you" },
+      { id: "a4", time: opened - 60, kind: "audit", mark: "no", text: "Pause", tail: "refused: ada has the wheel since 14:07", who: "bob@laptop" },
+      { id: "a3", time: opened - 80, kind: "audit", mark: "ok", text: "Took the wheel", who: "ada@gpu-box" },
+      { id: "a2", time: opened - 400, kind: "audit", mark: "no", text: "Refused", tail: "the token is wrong, from 10.0.0.7:51234", who: "" },
+      { id: "a1", time: opened - 500, kind: "audit", mark: "", text: "Attached", tail: "from 10.0.0.4:50122", who: options.hostile ? HOSTILE : "ada@gpu-box" },
+    ];
+    if (audit) emit({ audit: { lines: rows, why: "" } }, []);
+  }
+
   function obey(): void {
     while (pending[0] && pending[0].at <= Date.now()) {
       const { request } = pending.shift() as (typeof pending)[0];
@@ -195,6 +216,15 @@ export function createKernel(options: Options) {
       const event: EventView = { id: `c${request.id}`, time: Date.now() / 1000, kind: "command", mark: "ok", text: "", tail: `at step ${step}`, who: "you · 9 ms", command: request.id, state: "applied" };
       if (request.kind === "pause") { state = "paused"; event.text = "Paused"; }
       if (request.kind === "resume") { state = "running"; event.text = "Resumed"; }
+      if (request.kind === "wheel") {
+        const mode = params.mode ?? "";
+        const since = Date.now() / 1000;
+        if (mode === "take") wheel = { by: "you", mine: true, locked: false, since };
+        else if (mode === "give") wheel = { by: String((request.params as { to: string }).to), mine: false, locked: false, since };
+        else if (mode === "release") wheel = null;
+        else if (wheel) wheel = { ...wheel, locked: mode === "lock" };
+        event.text = `The wheel: ${mode}`;
+      }
       if (request.kind === "stop") { state = "stopping"; event.text = "Stop"; }
       if (request.kind === "set_learning_rate") {
         const before = lr;
@@ -216,6 +246,7 @@ export function createKernel(options: Options) {
     obey();
     if (state !== "running" || options.state === "nodata") { emit(perf(), []); return; }
     step += 1;
+    heard = Date.now() / 1000;
     const buffers: DataView[] = [];
     const frame = perf();
     const now = performance.now();

@@ -1,6 +1,6 @@
 // One per model and page: hears frames, keeps the store, speaks to the kernel. Views come and go; this stays.
 import { createBrush, type Brush } from "./charts/brush.ts";
-import type { CommandKind, Frame, Incoming, Op, Reply, Request } from "./messages.ts";
+import type { Beat, CommandKind, Frame, Incoming, Op, Reply, Request } from "./messages.ts";
 import { createPictures, type Pictures } from "./pictures.ts";
 import { createRoads, uuid, type ModelLike } from "./roads.ts";
 import { createStore, type Asked, type Settings, type Store } from "./store.ts";
@@ -18,6 +18,8 @@ export interface Send {
   set(change: Partial<Omit<Settings, "zoom">>): void;
   zoom(chart: string, range: [number, number] | null): void;
   want(view: object, charts: Iterable<string>): void;
+  /** Whether a view shows who did what. */
+  audit(view: object, open: boolean): void;
   /** How wide a view shows tiles, in pixels of the screen; 0: no more. */
   tileWidth(view: object, pixels: number): void;
   painted(n: number): void;
@@ -40,7 +42,9 @@ const GONE = 10;
 const LAG_KEPT = 3000; // ms over which the smallest lag is remembered
 
 /** Ops that must arrive go by the second road too; the others are said again anyway. */
-const INSIST = new Set<Op>(["hello", "command", "follow", "axis", "zoom", "rate", "want"]);
+const INSIST = new Set<Op>(["hello", "command", "follow", "axis", "zoom", "rate", "want", "audit"]);
+/** Commands that mean the state which the person saw: who was slower than another viewer is told so. */
+const OF_A_STATE = new Set<CommandKind>(["pause", "resume", "stop"]);
 
 function nextFrame(act: () => void): void {
   if (document.hidden) setTimeout(act, 250); // no animation frames in a hidden tab
@@ -56,12 +60,14 @@ export function createClient(model: Model): Client {
   const views = new Map<object, boolean>();
   const wants = new Map<object, string[]>();
   const widths = new Map<object, number>();
+  const audits = new Set<object>();
   const paints: number[] = [];
   let lastPainted = -1;
   let lags: { at: number; ms: number }[] = [];
   let lastAcked = 0;
   let saidVisible: boolean | null = null;
   let saidWant: string | null = null;
+  let touchedAt = 0;
   let saidPixels = MOST_PIXELS;
   let helloAt = -Infinity;
   let helloWait = 500;
@@ -113,7 +119,7 @@ export function createClient(model: Model): Client {
     saidWant = wanted().join("\n");
     const { axis, fps } = state.settings;
     saidPixels = pixels();
-    void ask("hello", { axis, want: wanted(), fps, pixels: saidPixels, visible: saidVisible });
+    void ask("hello", { axis, want: wanted(), fps, pixels: saidPixels, visible: saidVisible, audit: audits.size > 0 });
   }
 
   function sayVisible(): void {
@@ -132,13 +138,16 @@ export function createClient(model: Model): Client {
     }, 120);
   }
 
-  function hear(origin: string | undefined): void {
-    state.health.heard = Date.now() / 1000;
-    if (origin !== undefined && origin !== state.origin && state.origin !== null) helloAt = -Infinity;
+  function hear({ t, age }: Frame | Beat): void {
+    const { health } = state;
+    const now = Date.now() / 1000;
+    health.heard = now;
+    health.offset = now - t;
+    health.event = age === null ? null : now - age;
   }
 
   function onFrame(frame: Frame, buffers: DataView[]): void {
-    hear(undefined);
+    hear(frame);
     const now = performance.now();
     lags.push({ at: now, ms: Date.now() - frame.t * 1000 });
     if (lags.length > 240) lags = lags.slice(-120);
@@ -156,7 +165,8 @@ export function createClient(model: Model): Client {
     try {
       if (content?.k === "frame") onFrame(content, buffers ?? []);
       else if (content?.k === "beat") {
-        hear(content.origin);
+        hear(content);
+        if (content.origin !== state.origin && state.origin !== null) helloAt = -Infinity;
         if (content.origin !== state.origin && performance.now() - helloAt > helloWait) hello();
       } else if (content?.k === "reply") roads.answered(content);
     } catch (error) {
@@ -188,7 +198,8 @@ export function createClient(model: Model): Client {
     const word =
       health.heard === 0 ? "waiting" : silence >= GONE ? "gone" : silence >= STALE ? "stale" : "live";
     if (word !== health.state || ((word === "stale" || word === "waiting") && silence !== health.silence)
-      || paints.length !== health.paintedPerSecond) {
+      || paints.length !== health.paintedPerSecond || (now - touchedAt > 1000 && !document.hidden)) {
+      touchedAt = now; // what is said of ages grows with time alone
       Object.assign(health, { state: word, silence, paintedPerSecond: paints.length });
       store.touch("health");
     }
@@ -199,6 +210,7 @@ export function createClient(model: Model): Client {
     if (!run) return;
     for (const [id, old] of state.asked) if (old.control === control && old.done) state.asked.delete(id);
     const request: Request = { id: uuid(), client, dashboard, op: "command", run: run.id, kind, params };
+    if (OF_A_STATE.has(kind)) request.version = run.version;
     const asked: Asked = {
       id: request.id, kind, control, mode: String(params.mode ?? ""), at: Date.now(), done: false, ok: false, words: "",
     };
@@ -244,6 +256,12 @@ export function createClient(model: Model): Client {
       if (names.length > 0) wants.set(view, names);
       else wants.delete(view);
       sayWant();
+    },
+    audit(view: object, open: boolean) {
+      const before = audits.size > 0;
+      if (open) audits.add(view);
+      else audits.delete(view);
+      if (before !== audits.size > 0) void ask("audit", { open });
     },
     tileWidth(view: object, width: number) {
       if (width > 0) widths.set(view, width);

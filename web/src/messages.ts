@@ -22,9 +22,11 @@ export type Frame = {
   n: number;
   t: number;
   origin: string;
+  age: number | null;
   key?: true;
   to?: string;
   runs?: RunRef[];
+  following?: boolean;
   run?: RunView | null;
   perf?: PerfView;
   series?: SeriesView[];
@@ -33,11 +35,14 @@ export type Frame = {
   wrong?: WrongView;
   events?: EventView[];
   link?: LinkView;
+  audit?: AuditView;
 };
 
-export type Beat = { k: "beat"; t: number; origin: string };
+export type Beat = { k: "beat"; t: number; origin: string; age: number | null };
 
-export type RunRef = { id: string; name: string; state: State; started: number };
+export type RunRef = { id: string; name: string; state: State; started: number; step: number };
+
+export type Wheel = { by: string; mine: boolean; locked: boolean; since: number };
 
 export type LearningRate = { value: Num; scheduled: boolean; pinned?: boolean };
 export type BatchSize = { value: number; max: number | null };
@@ -63,6 +68,8 @@ export type RunView = {
   };
   steerable: boolean;
   why: string;
+  wheel: Wheel | null;
+  version: number;
   rank: number;
   worldSize: number;
 };
@@ -91,12 +98,16 @@ export type LinkView = {
   state: "connected" | "degraded" | "stale" | "disconnected";
   kind: "kernel" | "process" | "remote";
   address: string;
+  since: number | null;
+  quiet: number | null;
   rttMs: number | null;
-  lastEventAge: number | null;
   reconnects: number;
   dropped: number;
+  lost: number;
   message: string;
 };
+
+export type AuditView = { lines: EventView[]; why: string };
 
 export type SeriesView = {
   name: string;
@@ -164,7 +175,7 @@ export type CommandState =
 export type EventView = {
   id: string;
   time: number;
-  kind: "status" | "command" | "epoch" | "log" | "gap" | "alert" | "checkpoint";
+  kind: "status" | "command" | "epoch" | "log" | "gap" | "alert" | "checkpoint" | "audit";
   mark: "ok" | "no" | "wait" | "warn" | "";
   text: string;
   before?: string;
@@ -186,9 +197,10 @@ export type Op =
   | "visible"
   | "follow"
   | "command"
+  | "audit"
   | "ping";
 
-export type CommandKind = "pause" | "resume" | "stop" | "set_learning_rate" | "set_batch_size";
+export type CommandKind = "pause" | "resume" | "stop" | "set_learning_rate" | "set_batch_size" | "wheel";
 
 export type Request = { id: string; client: string; dashboard: string; op: Op } & Record<string, unknown>;
 export type Reply = { id: string; ok: boolean; reason?: string };

@@ -2,6 +2,7 @@
 // No DOM here, and no clock of its own; one store per model, shared by all its views.
 import { createCurves, type Curves } from "./curves.ts";
 import type {
+  AuditView,
   Axis,
   EventView,
   Frame,
@@ -19,7 +20,7 @@ export const ENDED: ReadonlySet<RunState> = new Set(["completed", "failed", "sto
 
 export type Topic =
   | "runs" | "run" | "perf" | "link" | "series" | "marks" | "tiles" | "picture" | "wrong"
-  | "events" | "commands" | "settings" | "health" | "theme";
+  | "events" | "commands" | "settings" | "health" | "theme" | "audit";
 
 /** One batch as it came: its picture is still compressed. */
 export type Batch = { tiles: TilesView; buffers: DataView[]; n: number; t: number };
@@ -48,6 +49,8 @@ export type Settings = {
 export type Health = {
   state: "waiting" | "live" | "stale" | "gone";
   heard: number;
+  offset: number; // seconds that this page's clock is ahead of the kernel's
+  event: number | null; // by this page's clock: when the run last said something
   silence: number;
   road: "control" | "comm" | "none";
   rtt: number | null;
@@ -62,10 +65,12 @@ export type State = {
   origin: string | null;
   n: number;
   runs: RunRef[];
+  following: boolean;
   run: RunView | null;
   known: boolean;
   perf: PerfView | null;
   link: LinkView | null;
+  audit: AuditView | null;
   curves: Curves;
   marks: MarkView[];
   batch: Batch | null;
@@ -102,10 +107,12 @@ export function createStore(client: string, schedule: (flush: () => void) => voi
     origin: null,
     n: 0,
     runs: [],
+    following: true,
     run: null,
     known: false,
     perf: null,
     link: null,
+    audit: null,
     curves: createCurves(),
     marks: [],
     batch: null,
@@ -114,7 +121,7 @@ export function createStore(client: string, schedule: (flush: () => void) => voi
     asked: new Map(),
     settings: { axis: "step", log: false, smooth: 0.4, fps: 60, zoom: new Map() },
     health: {
-      state: "waiting", heard: 0, silence: 0, road: "none", rtt: null,
+      state: "waiting", heard: 0, offset: 0, event: null, silence: 0, road: "none", rtt: null,
       received: 0, sent: 0, missed: 0, painted: 0, paintedPerSecond: 0,
     },
   };
@@ -141,9 +148,10 @@ export function createStore(client: string, schedule: (flush: () => void) => voi
     state.batch = null;
     state.wrong = [];
     state.events = [];
+    state.audit = null;
     state.asked.clear(); // what was asked of one run is not said beside the buttons of the next
     state.settings.zoom.clear();
-    touch("perf", "series", "marks", "tiles", "wrong", "events", "commands", "settings");
+    touch("perf", "series", "marks", "tiles", "wrong", "events", "commands", "settings", "audit");
   }
 
   /** Where a run ends, or a loop takes it up again, what was asked before is over with. */
@@ -202,6 +210,7 @@ export function createStore(client: string, schedule: (flush: () => void) => voi
     if (!sameRun) forgetRun();
     state.known = true;
     state.runs = frame.runs ?? [];
+    state.following = frame.following ?? true;
     setRun(frame.run ?? null);
     state.perf = frame.perf ?? null;
     state.link = frame.link ?? null;
@@ -245,6 +254,7 @@ export function createStore(client: string, schedule: (flush: () => void) => voi
         outcome = "ask";
       }
       if (frame.runs !== undefined) { state.runs = frame.runs; touch("runs"); }
+      if (frame.following !== undefined) { state.following = frame.following; touch("runs"); }
       if (frame.run !== undefined) { setRun(frame.run); touch("run"); }
       if (frame.perf !== undefined) { state.perf = frame.perf; touch("perf"); }
       if (frame.link !== undefined) { state.link = frame.link; touch("link"); }
@@ -256,6 +266,7 @@ export function createStore(client: string, schedule: (flush: () => void) => voi
     }
     if (frame.tiles) takeBatch(frame.tiles, frame, buffers);
     if (frame.events) takeEvents(frame.events);
+    if (frame.audit) { state.audit = frame.audit; touch("audit"); }
     return outcome;
   }
 

@@ -3,6 +3,7 @@
 import type { Client, Send } from "./client.ts";
 import { h, setAttr } from "./dom.ts";
 import { subscribeSlowly } from "./pace.ts";
+import { audit } from "./panels/audit.ts";
 import { badge } from "./panels/badge.ts";
 import { controls } from "./panels/controls.ts";
 import { curves } from "./panels/curves.ts";
@@ -26,6 +27,7 @@ const PANELS: { name: string; tag: "div" | "section"; in: "top" | "bar" | "body"
   { name: "tiles", tag: "section", in: "body", panel: tiles },
   { name: "machine", tag: "section", in: "foot", panel: machine },
   { name: "events", tag: "section", in: "foot", panel: events },
+  { name: "audit", tag: "section", in: "foot", panel: audit },
 ];
 
 /** While a view is alive its output area hides the static snapshot beside it (styles.css). */

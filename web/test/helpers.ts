@@ -5,12 +5,12 @@ import { createStore, type Store, type Topic } from "../src/store.ts";
 export function run(id = "r1", more: Partial<RunView> = {}): RunView {
   return {
     id, name: "digits", state: "running", message: "", started: 1000, ended: null, classNames: [], model: "", dataset: "",
-    notes: "", config: {}, controls: {}, steerable: true, why: "", rank: 0, worldSize: 1, ...more,
+    notes: "", config: {}, controls: {}, steerable: true, why: "", wheel: null, version: 1, rank: 0, worldSize: 1, ...more,
   };
 }
 
 export function frame(n: number, more: Partial<Frame> = {}): Frame {
-  return { k: "frame", v: 1, n, t: 1000 + n, origin: "life-1", ...more };
+  return { k: "frame", v: 1, n, t: 1000 + n, origin: "life-1", age: null, ...more };
 }
 
 export function series(name: string, more: Partial<SeriesView> = {}): SeriesView {

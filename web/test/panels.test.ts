@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createCurves } from "../src/curves.ts";
 import { machineRows, sparkline } from "../src/panels/machine.ts";
-import { noticeFor, sentence } from "../src/panels/notice.ts";
+import { noticeFor } from "../src/panels/notice.ts";
 import { caption, className, facts } from "../src/panels/tile.ts";
-import { standing } from "../src/standing.ts";
+import { sentence, standing } from "../src/standing.ts";
 import { floats, frame, paperStore, run, series, tiles } from "./helpers.ts";
 
 test("machine figures: totals beside what is used, one row for each GPU, nothing without data", () => {
@@ -58,20 +58,22 @@ test("words for every silence", () => {
 
 test("a run that is not heard does not look live", () => {
   const { store } = paperStore();
-  const link = { kind: "process", address: "", rttMs: null, lastEventAge: 12, reconnects: 0, dropped: 0 } as const;
+  const link = { kind: "process", address: "", rttMs: null, since: 1000, quiet: 1000, reconnects: 0, dropped: 0, lost: 0 } as const;
   store.apply(frame(1, { key: true, run: run() }), []);
   store.state.health.state = "live";
   assert.deepEqual(standing(store.state), { word: "Running", tone: "good", heard: true, reachable: true });
-  store.apply(frame(2, { link: { ...link, state: "stale", message: "" } }), []);
+  store.apply(frame(2, { link: { ...link, state: "stale", message: "no sign of life" } }), []);
   assert.deepEqual(standing(store.state), { word: "Silent", tone: "hold", heard: false, reachable: true });
-  assert.equal(noticeFor(store)?.words, "No word from the trainer for 12 s.");
+  assert.match(noticeFor(store, 1012)?.words ?? "", /^No sign of life\. Since \d\d:\d\d \(12 s\)\.$/);
+  store.state.health.offset = 5; // the kernel's clock is behind
+  assert.match(noticeFor(store, 1020)?.words ?? "", /\(15 s\)\.$/);
   store.apply(frame(3, { link: { ...link, state: "disconnected", message: "the connection was lost" } }), []);
   assert.deepEqual(standing(store.state), { word: "Connection lost", tone: "bad", heard: false, reachable: false });
-  assert.equal(noticeFor(store)?.words, "The connection was lost. Last word 12 s ago.");
+  assert.match(noticeFor(store, 1067)?.words ?? "", /^The connection was lost\. Since \d\d:\d\d \(1 m 02 s\)\.$/);
   store.apply(frame(4, { run: run("r1", { state: "lost" }) }), []);
   assert.deepEqual(standing(store.state), { word: "Lost", tone: "bad", heard: false, reachable: false });
-  assert.match(noticeFor(store)?.words ?? "", /^The run was lost.*\.$/);
-  store.apply(frame(5, { run: run("r1", { state: "completed" }) }), []);
+  assert.match(noticeFor(store)?.words ?? "", /^The run was lost: its process is gone\. The connection was lost\. Since .*\.$/);
+  store.apply(frame(5, { run: run("r1", { state: "completed" }), link: { ...link, state: "connected", message: "" } }), []);
   assert.deepEqual(standing(store.state), { word: "Completed", tone: "good", heard: true, reachable: false });
   assert.deepEqual(["", "why?", "a b"].map(sentence), ["", "Why?", "A b."]);
 });

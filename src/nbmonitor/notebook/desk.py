@@ -30,9 +30,11 @@ COMMANDS = {
         CommandKind.STOP,
         CommandKind.SET_LEARNING_RATE,
         CommandKind.SET_BATCH_SIZE,
+        CommandKind.WHEEL,
     )
 }
 _MODES = {"set", "scale", "pin", "release"}
+_WHEEL = {"take", "give", "release", "lock", "unlock"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,21 @@ def _command(raw: Mapping[str, Any]) -> dict[str, Any]:
             params["mode"] = mode
         if mode != "release" or kind == "set_batch_size":
             params["value"] = _number(given, "value")
-    return {"run": run, "kind": COMMANDS[kind], "params": params}
+    elif kind == "wheel":
+        params = _wheel(given)
+    version = None if raw.get("version") is None else int(_number(raw, "version"))
+    return {"run": run, "kind": COMMANDS[kind], "params": params, "version": version}
+
+
+def _wheel(given: Mapping[str, Any]) -> dict[str, Any]:
+    mode, to = given.get("mode"), given.get("to")
+    if mode not in _WHEEL:
+        raise RefusedError("mode must be take, give, release, lock or unlock")
+    if mode != "give":
+        return {"mode": mode}
+    if not isinstance(to, str) or not 0 < len(to.strip()) <= 100:
+        raise RefusedError("giving the wheel needs the name of who gets it")
+    return {"mode": mode, "to": to.strip()}
 
 
 def _ack(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,6 +209,7 @@ _FIELDS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "hello": _hello,
     "bye": lambda _: {},
     "ack": _ack,
+    "audit": lambda raw: {"open": raw.get("open") is True},
     "axis": lambda raw: {"axis": _axis(raw)},
     "want": lambda raw: {"want": _want(raw)},
     "zoom": _zoom,

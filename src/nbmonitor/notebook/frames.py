@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbmonitor.events import LinkState, Performance, RunState
+from nbmonitor.events import Performance, RunState
 from nbmonitor.notebook.plain import finite, num, plain, text
 from nbmonitor.series import classify
 
@@ -23,12 +23,9 @@ if TYPE_CHECKING:
     from nbmonitor.interfaces import Axis, SeriesInfo, Window
 
 VERSION = 1
+ME = "you"  # as a source names whoever looks through it
 TILES = 16
 SILENT = 10.0  # seconds without a step that are worth a word; 20 median steps where that is more
-HEARTBEAT = (
-    5.0  # seconds of silence that are ordinary between two signs of life: not counted out loud
-)
-_KINDS = {"kernel", "process", "remote"}
 
 
 @dataclass
@@ -44,10 +41,18 @@ class Frame:
         return len(self.buffers) - 1
 
     def stamp(
-        self, n: int, t: float, origin: str, *, key: bool = False, to: str | None = None
+        self,
+        n: int,
+        t: float,
+        origin: str,
+        *,
+        age: float | None = None,
+        key: bool = False,
+        to: str | None = None,
     ) -> None:
-        """Say which frame this is; the parts stay as they are."""
+        """Say which frame this is; the parts stay as they are. ``age``: seconds since the run's last event."""
         head: dict[str, Any] = {"k": "frame", "v": VERSION, "n": n, "t": t, "origin": origin}
+        head["age"] = age
         if key:
             head["key"] = True
         if to is not None:
@@ -67,6 +72,7 @@ def run_ref(info: RunInfo) -> dict[str, Any]:
         "name": text(info.name, 200),
         "state": info.state.value,
         "started": info.started_at,
+        "step": info.step,
     }
 
 
@@ -86,7 +92,17 @@ def run_view(info: RunInfo) -> dict[str, Any]:
             controls[name] = {"value": int(_number(facts.get("value"), 0)), "max": most or None}
         else:
             controls[text(name, 100)] = plain(dict(facts))
-    return run_ref(info) | {
+    ref = run_ref(info)
+    del ref["step"]  # it changes all the time, the rest seldom
+    wheel = None
+    if info.wheel:
+        wheel = {
+            "by": text(info.wheel, 60),
+            "mine": info.wheel == ME,
+            "locked": info.wheel_locked,
+            "since": info.wheel_since,
+        }
+    return ref | {
         "message": text(info.message, 1000),
         "ended": info.ended_at,
         "classNames": [text(name, 100) for name in info.class_names[:10_000]],
@@ -97,6 +113,8 @@ def run_view(info: RunInfo) -> dict[str, Any]:
         "controls": controls,
         "steerable": info.steerable,
         "why": text(info.why),
+        "wheel": wheel,
+        "version": info.state_version,
         "rank": info.rank,
         "worldSize": info.world_size,
     }
@@ -144,37 +162,6 @@ def _silent(info: RunInfo, median: float | None, now: float) -> float | None:
         return None
     age = info.boundary_age + max(0.0, now - info.last_seen if info.last_seen else 0.0)
     return float(int(age)) if age > max(SILENT, 20 * (median or 0.0)) else None
-
-
-def link_view(
-    info: RunInfo | None, address: str, now: float, *, dropped: int = 0, trouble: str = ""
-) -> dict[str, Any]:
-    """The road to the trainer. ``trouble``: why the source did not answer, in words; "" when it did."""
-    kind = "remote" if address else "kernel"
-    if info is not None and not address and info.origin in _KINDS:
-        kind = info.origin
-    state, message, age = LinkState.CONNECTED, "", None
-    if info is not None and not info.state.ended:
-        state = info.link
-        if info.last_seen:
-            silence = now - info.last_seen
-            age = float(int(silence)) if silence > HEARTBEAT else 0.0
-        if state is LinkState.STALE:
-            message = f"no sign of life from the trainer for {int(age or 0)} s"
-        elif state is LinkState.DISCONNECTED:
-            message = "the trainer's connection was lost"
-    if trouble:
-        state, message = LinkState.DISCONNECTED, text(trouble, 1000)
-    return {
-        "state": state.value,
-        "kind": kind,
-        "address": text(address, 200),
-        "rttMs": None if info is None or info.link_rtt is None else info.link_rtt * 1000,
-        "lastEventAge": age,
-        "reconnects": 0 if info is None else info.reconnects,
-        "dropped": dropped if info is None else dropped + info.dropped + info.lost,
-        "message": message,
-    }
 
 
 def series_view(

@@ -23,7 +23,6 @@ from nbmonitor.notebook.desk import Desk
 from nbmonitor.notebook.flow import Flow
 from nbmonitor.notebook.frames import (
     Frame,
-    link_view,
     mark_views,
     perf_view,
     run_ref,
@@ -81,7 +80,7 @@ class Sender:
         self._clock = clock
         self._monotonic = monotonic
         self.origin = new_id()
-        self.stage = Stage(source, lambda: notify() if self._watched else None)
+        self.stage = Stage(source, lambda: notify() if self._watched else None, clock)
         self.flow = Flow(monotonic)
         self._desk = Desk(notify)
         self._replies: deque[Reply] = deque()
@@ -114,7 +113,12 @@ class Sender:
 
     def _command(self, key: str, fields: Mapping[str, Any]) -> None:
         command = Command(
-            fields["run"], fields["kind"], fields["params"], key, asked_at=self._clock()
+            fields["run"],
+            fields["kind"],
+            fields["params"],
+            key,
+            asked_at=self._clock(),
+            expected_version=fields["version"],
         )
         try:
             record = self._source.send(command)
@@ -149,7 +153,9 @@ class Sender:
             self.flow.sent(self._n, frame.nbytes)
             self._free, self._beat_at = now + GAP, now + BEAT
         elif now >= self._beat_at:
-            self._send({"k": "beat", "t": self._clock(), "origin": self.origin}, [])
+            t = self._clock()
+            beat = {"k": "beat", "t": t, "origin": self.origin, "age": self.stage.link.age(t)}
+            self._send(beat, [])
             self._beat_at = now + BEAT
         return max(0.002, self._due(there, now) - now) if there else BEAT / 2
 
@@ -190,7 +196,8 @@ class Sender:
 
     def _stamped(self, frame: Frame, *, key: bool = False, to: str | None = None) -> Frame:
         self._n += 1
-        frame.stamp(self._n, self._clock(), self.origin, key=key, to=to)
+        t = self._clock()
+        frame.stamp(self._n, t, self.origin, age=self.stage.link.age(t), key=key, to=to)
         return frame
 
     # --- the kinds of frames -----------------------------------------------------------------------------------------
@@ -258,8 +265,13 @@ class Sender:
         facts: dict[str, Any] = {
             "runs": [run_ref(r) for r in stage.runs[:RUNS]],
             "run": None if info is None else run_view(info),
-            "link": link_view(
-                info, self._source.address, now, dropped=stage.dropped, trouble=stage.trouble
+            "link": stage.link.view(
+                info,
+                self._source.address,
+                self._source.road,
+                now,
+                dropped=stage.dropped,
+                trouble=stage.trouble,
             ),
         }
         if info is not None:

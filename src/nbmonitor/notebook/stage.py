@@ -6,6 +6,7 @@ again; it never ends the show.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from nbmonitor.events import (
     Status,
 )
 from nbmonitor.notebook.frames import wrong_tiles
+from nbmonitor.notebook.link import Link
 from nbmonitor.notebook.words import LINES, Chronicle
 
 if TYPE_CHECKING:
@@ -48,11 +50,16 @@ class Stage:
         Where the data is.
     notify
         Called from any thread when there is something to look at.
+    clock
+        Epoch seconds.
     """
 
-    def __init__(self, source: Source, notify: Callable[[], None]) -> None:
+    def __init__(
+        self, source: Source, notify: Callable[[], None], clock: Callable[[], float] = time.time
+    ) -> None:
         self._source = source
         self._notify = notify
+        self._clock = clock
         self._everywhere: Subscription | None = None
         self._box: Subscription | None = None
         self._runs_at = self._info_at = self._retry_at = float("-inf")
@@ -61,6 +68,7 @@ class Stage:
         self.runs: Sequence[RunInfo] = ()
         self.info: RunInfo | None = None
         self.trouble = ""
+        self.link = Link()
         self._clear()
 
     def _clear(self) -> None:
@@ -125,6 +133,8 @@ class Stage:
             self._load(target or "")
         for event in mail.events:
             told = self._take(event) or told
+            if event.seq >= 0:  # said by the run; a client's own words have other numbers
+                self.link.event = self._clock()
         if told or now >= self._info_at:
             self.info = self._source.run(target or "")
             self._info_at = now + INFO_EVERY
@@ -153,11 +163,15 @@ class Stage:
 
     def _load(self, run_id: str) -> None:
         self._clear()
-        for event in self._source.events(run_id, limit=LINES):
+        said = self._source.events(run_id, limit=LINES)
+        for event in said:
             self.chronicle.take(event)
-        for event in self._source.latest(run_id):
+        newest = self._source.latest(run_id)
+        for event in newest:
             self._take(event)
         self.news.clear()
+        times = [event.time for event in (*said, *newest) if event.seq >= 0]
+        self.link.show(max(times, default=None), self._clock())
 
     def _take(self, event: Event) -> bool:
         """Take an event; whether the run's description may have changed."""

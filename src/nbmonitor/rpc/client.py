@@ -143,6 +143,11 @@ class Client:
         """Where the data lives."""
         return self._address
 
+    @property
+    def road(self) -> LinkState:
+        """The road from here to the server."""
+        return self._road()
+
     def runs(self) -> Sequence[RunInfo]:
         """All runs, newest first, as last told; :attr:`RunInfo.link` includes the road from here."""
         self.check()

@@ -3,7 +3,8 @@ import { h, setAttr, setText } from "../dom.ts";
 import { count, duration, milliseconds } from "../format.ts";
 import { subscribeSlowly } from "../pace.ts";
 import type { PerfView } from "../messages.ts";
-import type { Store } from "../store.ts";
+import { trouble } from "../standing.ts";
+import type { State, Store } from "../store.ts";
 
 const ROADS = {
   control: "the kernel's control channel (works while a cell runs)",
@@ -24,6 +25,23 @@ export function budget(perf: PerfView | null): string[] {
   ];
 }
 
+const many = (n: number, what: string) => `${n > 0 ? count(n) : "no"} ${what}${n === 1 ? "" : "s"}`;
+
+/** The road to the trainer, in sentences; `now` in epoch seconds of this page. */
+export function road({ link, health, run }: Pick<State, "link" | "health" | "run">, now: number): string[] {
+  if (!link) return [];
+  const trip = link.rttMs === null ? "" : `, ${milliseconds(link.rttMs)} there and back`;
+  const where = { kernel: "The run is in this kernel", process: "The trainer reports to this kernel", remote: `Attached to ${link.address}` };
+  const age = health.event === null ? NaN : now - health.event;
+  return [
+    trouble({ link, health }, now),
+    `${where[link.kind]}${trip}${link.kind === "kernel" ? "" : `, ${many(link.reconnects, "reconnect")}`}.`,
+    run && Number.isFinite(age) ? `Last event ${age < 1 ? "just now" : `${duration(age)} ago`}.` : "",
+    link.quiet !== null && link.state === "connected" ? `No sign of life for ${duration(now - link.quiet - health.offset)}.` : "",
+    `Left out on purpose: ${many(link.dropped, "picture")}; lost: ${many(link.lost, "value")}.`,
+  ];
+}
+
 export function badge(el: HTMLElement, store: Store): () => void {
   const { state } = store;
   const dot = h("i");
@@ -36,11 +54,14 @@ export function badge(el: HTMLElement, store: Store): () => void {
 
   function words(): [string, string] {
     const { health, link, perf } = state;
+    const now = Date.now() / 1000;
     if (health.state === "gone") return ["kernel gone", "bad"];
     if (health.state === "stale") return [`no word for ${health.silence} s`, "hold"];
     if (health.state === "waiting") return ["connecting", "quiet"];
-    if (link?.state === "disconnected") return ["trainer not connected", "bad"];
-    if (link?.state === "stale") return ["trainer silent", "hold"];
+    if (link && (link.state === "disconnected" || link.state === "stale")) {
+      const begun = link.since === null ? "" : ` for ${duration(now - link.since - health.offset)}`;
+      return link.state === "stale" ? [`silent${begun}`, "hold"] : [`no connection${begun}`, "bad"];
+    }
     const parts = [link?.state === "degraded" ? "slow link" : "live"];
     const trip = link?.rttMs ?? health.rtt;
     if (trip !== null && trip !== undefined) parts.push(milliseconds(trip));
@@ -50,22 +71,16 @@ export function badge(el: HTMLElement, store: Store): () => void {
   }
 
   function update(): void {
-    const { health, link, perf } = state;
+    const { health, perf } = state;
     const [say, tone] = words();
     setText(text, say);
     setAttr(body, "data-tone", tone);
-    const dropped = health.missed + (link?.dropped ?? 0);
     const lines = [
+      ...road(state, Date.now() / 1000),
       `Buttons travel by ${ROADS[health.road]}.`,
       health.rtt === null ? "" : `The kernel answers in ${milliseconds(health.rtt)}.`,
-      link && link.kind !== "kernel"
-        ? `Trainer: ${link.address || link.kind}${link.rttMs === null ? "" : `, ${milliseconds(link.rttMs)} away`}`
-          + `${link.reconnects > 0 ? `, ${count(link.reconnects)} reconnects` : ""}.`
-        : "",
-      link?.lastEventAge != null && link.lastEventAge > 2 ? `Last event ${duration(link.lastEventAge)} ago.` : "",
       `Pictures painted ${health.paintedPerSecond} /s, ${count(health.painted)} in all.`,
-      `Frames sent ${count(health.sent)}, received ${count(health.received)}, dropped ${count(dropped)}.`,
-      link?.message ?? "",
+      `Frames sent ${count(health.sent)}, received ${count(health.received)}, missed ${count(health.missed)}.`,
       ...budget(perf),
     ];
     setText(facts, lines.filter(Boolean).join("\n"));

@@ -5,6 +5,7 @@ export const icons = {
   pause: "M1 0h3v10H1zM6 0h3v10H6z",
   play: "M1 0l9 5-9 5z",
   stop: "M0 0h10v10H0z",
+  wheel: "M5 .7a4.3 4.3 0 1 0 .01 0zM5 .7v3M1.3 7.2l2.5-1.5M8.7 7.2L6.2 5.7M5 3.7a1.3 1.3 0 1 0 .01 0z",
 };
 
 export type ActionButton = {

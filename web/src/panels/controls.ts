@@ -9,12 +9,13 @@ import { standing } from "../standing.ts";
 import { type Asked, ENDED, type Store } from "../store.ts";
 import { actionButton, icons } from "./buttons.ts";
 import { numberField } from "./field.ts";
+import { wheelControl, wheelWords } from "./wheel.ts";
 
 const PATIENCE = 10_000; // ms after which an unanswered button may be pressed again
 const REFUSAL_SHOWN = 15_000;
 const BESIDE = 48; // characters that still fit beside a button
 
-const NAMES: Record<string, string> = { pause: "Pause", stop: "Stop", lr: "Learning rate", batch: "Batch size" };
+const NAMES: Record<string, string> = { pause: "Pause", stop: "Stop", lr: "Learning rate", batch: "Batch size", wheel: "Wheel" };
 
 export function controls(el: HTMLElement, store: Store, send: Send): () => void {
   const { state } = store;
@@ -114,6 +115,7 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
   });
   const batchSaid = h("span", { class: "nbm-said", role: "status" });
   const why = h("span", { class: "nbm-why" });
+  const wheel = wheelControl(store, send);
 
   el.setAttribute("role", "group");
   el.setAttribute("aria-label", "Controls of the run");
@@ -121,7 +123,7 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
   const homes = {
     pause: group(pause.node), stop: group(stop.node, question), lr: group(rate.node), batch: group(batch.node),
   };
-  el.append(...Object.values(homes), why, below);
+  el.append(...Object.values(homes), why, wheel.node, below);
 
   let pinned = false; // what this page asked for last; the kernel's own word, where it says so, is above it
   const isPinned = (): boolean => state.run?.controls.learning_rate?.pinned ?? pinned;
@@ -133,7 +135,10 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
     const { controls: has } = run;
     // A run that is over can be opened again by its loop, not from here.
     ({ reachable } = standing(state));
-    steerable = run.steerable && reachable;
+    const held = run.wheel !== null && !run.wheel.mine;
+    setAttr(el, "data-held", run.wheel !== null);
+    const could = run.steerable && reachable;
+    steerable = could && !held;
     const which = `${run.id} ${ENDED.has(run.state)}`;
     if (which !== asking) { // a question about another run, or about one that is over, is not to be answered
       asking = which;
@@ -176,10 +181,16 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
     if (size) batch.value(String(size.value), steerable);
     said("batch", batchSaid, homes.batch);
 
-    const reason = state.health.state === "gone" ? "" : run.why;
+    const any = Object.keys(has).length > 0;
+    wheel.update(could && any, waits("wheel"));
+    said("wheel", wheel.said, wheel.node);
+    if (waits("wheel")) show(wheel.said, false);
+
     // Of a run that is over the header says so; beside the buttons it would only take their room.
-    setText(why, !run.steerable && !ENDED.has(run.state) && Object.keys(has).length > 0 ? reason : "");
-    setAttr(el, "title", run.steerable ? null : reason || null);
+    const over = ENDED.has(run.state) || state.health.state === "gone";
+    const reason = !run.steerable ? run.why : !reachable && !over ? "No connection: the buttons work again when it is back." : "";
+    setText(why, any && !over ? reason : "");
+    setAttr(el, "title", reason || (held ? wheelWords(run.wheel, state.health.offset) : null));
     show(why, why.textContent !== "");
   }
 

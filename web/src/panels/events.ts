@@ -23,16 +23,11 @@ function line(event: EventView): HTMLLIElement {
   }, h("time", { class: "nbm-quiet" }, clock(event.time)), sign, text, h("span", { class: "nbm-quiet nbm-by" }, event.who ?? ""));
 }
 
-export function events(el: HTMLElement, store: Store): () => void {
-  const { state } = store;
-  const list = h("ol", { class: "nbm-ev nbm-num", "aria-label": "Events, newest first", tabindex: 0 });
-  const more = h("span", { class: "nbm-quiet" });
-  el.append(h("div", { class: "nbm-hd" }, h("h3", {}, "Events"), more), list);
+/** A list of lines and what sets it, newest first: lines that stay keep their place, one that grew is replaced. */
+export function lines(label: string): { list: HTMLOListElement; set(newest: EventView[]): void } {
+  const list = h("ol", { class: "nbm-ev nbm-num", "aria-label": label, tabindex: 0 });
   const drawn = new Map<string, { event: EventView; node: HTMLLIElement }>();
-
-  function update(): void {
-    show(el, state.events.length > 0);
-    const newest = [...state.events].reverse().slice(0, SHOWN);
+  function set(newest: EventView[]): void {
     const ids = new Set(newest.map((event) => event.id));
     for (const [id, held] of drawn) {
       if (ids.has(id)) continue;
@@ -53,9 +48,23 @@ export function events(el: HTMLElement, store: Store): () => void {
       }
       if (list.children[index] !== held.node) list.insertBefore(held.node, list.children[index] ?? null);
     });
+    setAttr(list, "data-count", newest.length);
+  }
+  return { list, set };
+}
+
+export function events(el: HTMLElement, store: Store): () => void {
+  const { state } = store;
+  const { list, set } = lines("Events, newest first");
+  const more = h("span", { class: "nbm-quiet" });
+  el.append(h("div", { class: "nbm-hd" }, h("h3", {}, "Events"), more), list);
+
+  function update(): void {
+    show(el, state.events.length > 0);
+    const newest = [...state.events].reverse().slice(0, SHOWN);
+    set(newest);
     const hidden = state.events.length - newest.length;
     setText(more, hidden > 0 ? `the latest ${newest.length} of ${state.events.length}` : "");
-    setAttr(list, "data-count", newest.length);
   }
 
   update();

@@ -1,8 +1,8 @@
 // What is running and how far it is: state in words, name, progress with the time left, speed.
 import type { Send } from "../client.ts";
 import { chartTitle, sideOf, valueText } from "../grouping.ts";
-import { h, setAttr, setText, show } from "../dom.ts";
-import { clock, count, duration, rate } from "../format.ts";
+import { h, setAttr, setText, show, svg } from "../dom.ts";
+import { clock, count, duration, rate, shorten } from "../format.ts";
 import type { PerfView, RunView } from "../messages.ts";
 import { subscribeSlowly } from "../pace.ts";
 import { standing, WORDS } from "../standing.ts";
@@ -14,6 +14,9 @@ function padded(value: number, limit: number | null): string {
   return limit === null ? text : text.padStart(count(limit).length, "\u2007");
 }
 
+/** How long ago, in one unit. */
+const age = (seconds: number): string => duration(seconds).split(" ").slice(0, 2).join(" ");
+
 function line(...parts: [string, boolean][]): HTMLElement[] {
   return parts.map(([text, strong]) => h(strong ? "b" : "span", {}, text));
 }
@@ -23,12 +26,12 @@ export function header(el: HTMLElement, store: Store, send: Send): () => void {
   const word = h("span");
   const pill = h("span", { class: "nbm-pill", role: "status", "aria-live": "polite" }, h("i"), word);
   const name = h("span", { class: "nbm-name" });
-  const choice = h("select", { class: "nbm-runs", "aria-label": "Run that is shown", "data-input": "run" });
-  choice.addEventListener("change", () => {
-    following = choice.value === "";
-    void send("follow", { run: choice.value === "" ? null : choice.value });
-  });
-  let following = true;
+  // The list says much of each run, its face the name alone: the select lies, unseen, over the name.
+  const choice = h("select", { "aria-label": "Run that is shown", "data-input": "run" });
+  choice.addEventListener("change", () => void send("follow", { run: choice.value === "" ? null : choice.value }));
+  choice.addEventListener("blur", () => showRuns());
+  const arrow = svg("0 0 10 6", "M1 1l4 4 4-4", { fill: "none", stroke: "currentColor" });
+  const pick = h("span", { class: "nbm-pick" }, name, arrow, choice);
   const progress = h("span", { class: "nbm-fact nbm-where nbm-num" });
   const facts = h("span", { class: "nbm-facts nbm-num" });
   const speed = h("b", { class: "nbm-num" });
@@ -42,7 +45,7 @@ export function header(el: HTMLElement, store: Store, send: Send): () => void {
     "aria-valuemin": 0, "aria-valuemax": 100,
   }, fill);
   const head = h("div", { class: "nbm-head" },
-    h("span", { class: "nbm-who" }, pill, name, choice), progress, facts, fps);
+    h("span", { class: "nbm-who" }, pill, pick), progress, facts, fps);
   el.append(head, bar);
 
   function showProgress(run: RunView, perf: PerfView): void {
@@ -104,21 +107,23 @@ export function header(el: HTMLElement, store: Store, send: Send): () => void {
   }
 
   function showRuns(): void {
-    const { runs, run } = state;
-    show(choice, runs.length > 1);
-    show(name, runs.length <= 1);
-    if (runs.length <= 1) return;
-    const options = runs.map((one) => {
-      const text = `${one.name} · ${WORDS[one.state] ?? one.state} · ${clock(one.started, false)}`;
-      return h("option", { value: one.id }, text);
-    });
-    options.unshift(h("option", { value: "" }, `${runs[0]?.name ?? ""} · newest`));
-    const text = options.map((one) => `${one.value}=${one.textContent}`).join("\n");
-    if (choice.dataset.text !== text) {
-      choice.dataset.text = text;
-      choice.replaceChildren(...options);
+    const { runs, run, following, health } = state;
+    const several = runs.length > 1;
+    for (const node of [choice, arrow]) setAttr(node, "hidden", !several);
+    if (!several || choice.matches(":focus")) return; // an open list stays as it is
+    const now = Date.now() / 1000 - health.offset;
+    const text = ["=Always the newest", ...runs.map((one) => `${one.id}=${[
+      shorten(one.name, 40), WORDS[one.state] ?? one.state, `step ${count(one.step)}`,
+      `begun ${clock(one.started + health.offset, false)}, ${age(now - one.started)} ago`,
+    ].join(" · ")}`)];
+    if (choice.dataset.text !== text.join("\n")) {
+      choice.dataset.text = text.join("\n");
+      choice.replaceChildren(...text.map((one) => {
+        const at = one.indexOf("=");
+        return h("option", { value: one.slice(0, at) }, one.slice(at + 1));
+      }));
     }
-    choice.value = following && run?.id === runs[0]?.id ? "" : (run?.id ?? "");
+    choice.value = following ? "" : (run?.id ?? "");
   }
 
   function update(): void {

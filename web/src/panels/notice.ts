@@ -2,20 +2,14 @@
 import { h, setAttr, setText, show } from "../dom.ts";
 import { clock, duration } from "../format.ts";
 import { subscribeSlowly } from "../pace.ts";
+import { sentence, trouble } from "../standing.ts";
 import { ENDED, type Store } from "../store.ts";
 
 type Notice = { tone: "quiet" | "hold" | "bad"; words: string; code?: string[]; big?: boolean };
 
-/** What the kernel says in passing, as a sentence of its own. */
-export function sentence(text: string): string {
-  const words = text.trim();
-  if (words === "") return "";
-  return `${words.charAt(0).toUpperCase()}${words.slice(1)}${/[.!?…:]$/.test(words) ? "" : "."}`;
-}
-
 const PATIENCE = 15; // s without any word from the kernel after which waiting alone is no advice
 
-export function noticeFor(store: Store): Notice | null {
+export function noticeFor(store: Store, now = Date.now() / 1000): Notice | null {
   const { health, known, run, perf, link, curves, batch } = store.state;
   if (health.state === "gone") {
     return {
@@ -42,6 +36,8 @@ export function noticeFor(store: Store): Notice | null {
   if (health.state === "stale") {
     return { tone: "hold", words: `No word from the kernel for ${health.silence} s.` };
   }
+  const away = trouble(store.state, now);
+  if (run === null && link?.state === "disconnected") return { tone: "bad", words: away, big: true };
   if (run === null) {
     return {
       tone: "quiet",
@@ -55,15 +51,11 @@ export function noticeFor(store: Store): Notice | null {
       big: true,
     };
   }
-  if (run.state === "lost") return { tone: "bad", words: sentence(run.message ? `Lost: ${run.message}` : "The run was lost: its process is gone") };
-  if (link && link.state === "disconnected") {
-    const age = link.lastEventAge === null ? "" : ` Last word ${duration(link.lastEventAge)} ago.`;
-    return { tone: "bad", words: `${sentence(link.message || `The trainer${link.address ? ` at ${link.address}` : ""} cannot be reached`)}${age}` };
+  if (run.state === "lost") {
+    const words = sentence(run.message ? `Lost: ${run.message}` : "The run was lost: its process is gone");
+    return { tone: "bad", words: link?.state === "disconnected" ? `${words} ${away}` : words };
   }
-  if (link && link.state === "stale" && !ENDED.has(run.state)) {
-    const age = link.lastEventAge === null ? "" : ` for ${duration(link.lastEventAge)}`;
-    return { tone: "hold", words: sentence(link.message || `No word from the trainer${age}`) };
-  }
+  if (away && link?.state !== "degraded") return { tone: link?.state === "stale" ? "hold" : "bad", words: away };
   if (run.state === "failed") return { tone: "bad", words: run.message ? `Failed: ${run.message}` : "Failed." };
   if (perf?.silent != null && run.state === "running") {
     return { tone: "hold", words: `No step for ${duration(perf.silent)}. The process lives; its loop does not move.` };
@@ -91,7 +83,9 @@ export function notice(el: HTMLElement, store: Store): () => void {
     setAttr(el, "data-tone", now?.tone ?? null);
     setAttr(el, "data-big", now?.big ?? false);
     setAttr(el, "data-inline", text !== "" && !text.includes("\n"));
-    el.closest(".nbm")?.toggleAttribute("data-dim", store.state.health.state === "gone");
+    const { health, link } = store.state;
+    const root = el.closest(".nbm");
+    if (root) setAttr(root, "data-dim", health.state === "gone" ? "all" : link?.state === "disconnected" ? "body" : null);
   }
 
   update();
