@@ -330,6 +330,23 @@ def test_receipts_in_plain_words_and_whole():
     assert [m["label"] for m in chronicle.marks.values()] == ["batch size 32 → 64", "stop"]
 
 
+def test_what_is_done_with_the_wheel_is_a_line_and_no_marker():
+    chronicle = Chronicle()
+    wheel, applied = CommandKind.WHEEL, CommandState.APPLIED
+    told = [
+        record("c-1", wheel, applied, at=1, step=70, params={"mode": "take"}, after={"wheel": "you"}),
+        record("c-2", wheel, applied, at=2, step=70, params={"mode": "give", "to": "ada"}, after={"wheel": "ada"}),
+        record("c-3", wheel, CommandState.REJECTED, at=3, params={"mode": "release"}, error="ada has the wheel"),
+    ]  # fmt: skip
+    lines = [chronicle.take(happened(one, seq, 70, seq)) for seq, one in enumerate(told, 1)]
+    assert [(line["text"], line.get("tail")) for line in lines] == [
+        ("Took the wheel", None),
+        ("Handed the wheel over to ada", None),
+        ("Let go of the wheel", "refused: ada has the wheel"),
+    ]
+    assert not chronicle.marks
+
+
 def test_a_test_set_is_not_called_validation():
     line = Chronicle().take(
         happened(

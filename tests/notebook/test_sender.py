@@ -54,9 +54,11 @@ def test_only_what_changed_is_sent_and_a_beat_when_nothing_did(show):
     show.log(run, "loss", [1.0])
     show.pass_time(0.5)
     (frame,) = [c for c in show.take() if c.header["k"] == "frame"]
-    assert {"series"} <= set(frame.header) <= {
-        *["k", "v", "n", "t", "origin", "age", "series", "perf"]
-    }
+    assert (
+        {"series"}
+        <= set(frame.header)
+        <= {*["k", "v", "n", "t", "origin", "age", "series", "perf"]}
+    )
 
 
 def test_without_a_page_nothing_but_the_beat_is_sent_and_nothing_is_wanted(show):
@@ -110,12 +112,14 @@ def test_the_newest_run_is_followed_until_a_page_chooses_one(show):
     keys = [f for f in show.frames if f.header.get("key")]
     assert keys[-1].header["run"]["id"] == second
     assert [r["id"] for r in keys[-1].header["runs"]] == ["b", "a"]
+    assert keys[-1].header["following"] is True
     show.ask("page", "follow", run=first)
     show.pass_time(0.2)
     show.start("third", "c")
     show.pass_time(1.5)
     keys = [f for f in show.frames if f.header.get("key")]
     assert keys[-1].header["run"]["id"] == first
+    assert keys[-1].header["following"] is False
     show.ask("page", "follow", run=None)
     show.pass_time(0.2)
     assert show.frames[-1].header["run"]["id"] == "c"
@@ -157,6 +161,18 @@ def test_a_command_reaches_the_run_once_whatever_road_it_takes(show):
     assert (marks[-1]["label"], marks[-1]["step"]) == ("paused", 2090)
 
 
+def test_a_command_of_a_state_says_which_state_the_person_saw(show):
+    run = show.start()
+    show.hello()
+    show.pass_time(0.1)
+    seen = show.frames[-1].header["run"]["version"]
+    assert seen == show.broker.run(run).state_version
+    show.ask("page", "command", run=run, kind="pause", params={}, version=seen)
+    show.ask("page", "command", run=run, kind="set_learning_rate", params={"value": 0.5})
+    show.pass_time(0.1)
+    assert [c.expected_version for c in show.delivered] == [seen, None]
+
+
 def test_a_refused_command_leaves_a_line(show):
     run = show.start()
     show.hello()
@@ -186,6 +202,18 @@ def test_a_refused_command_leaves_a_line(show):
                 "params": {"value": float("nan")},
             },
             "value must be a finite number",
+        ),
+        (
+            {"op": "command", "kind": "wheel", "run": "r", "params": {"mode": "spin"}},
+            "mode must be take, give, release, lock or unlock",
+        ),
+        (
+            {"op": "command", "kind": "wheel", "run": "r", "params": {"mode": "give", "to": " "}},
+            "giving the wheel needs the name of who gets it",
+        ),
+        (
+            {"op": "command", "kind": "pause", "run": "r", "version": "new"},
+            "version must be a finite number",
         ),
         ({"op": "axis", "axis": "z"}, "axis must be step, epoch or time"),
         (
@@ -512,3 +540,38 @@ def test_a_flood_of_lines_is_bounded(show):
     show.pass_time(0.5)
     told = [e["text"] for f in show.frames for e in f.header.get("events", [])]
     assert told == [f"line {i}" for i in range(800, 1000)]
+
+
+def test_who_did_what_comes_while_a_page_shows_it(show):
+    run = show.start()
+    show.hello()
+    show.pass_time(1.5)
+    assert not [f for f in show.frames if "audit" in f.header]
+    show.ask("page", "audit", open=True)
+    show.ask("page", "command", run=run, kind="set_batch_size", params={"value": 9})
+    show.pass_time(1.5)
+    (line,) = [f.header["audit"] for f in show.frames if "audit" in f.header][-1]["lines"]
+    assert (line["text"], line["mark"]) == ("Batch size 9", "no")
+    show.take()
+    show.pass_time(3.0)
+    assert not [f for f in show.frames if "audit" in f.header], "nothing was done meanwhile"
+    show.hello(audit=True)  # the page lost what it knew
+    show.pass_time(0.5)
+    assert len([f for f in show.frames if "audit" in f.header]) == 1
+    show.ask("page", "audit", open=False)
+    show.ask("page", "command", run=run, kind="set_batch_size", params={"value": 8})
+    show.take()
+    show.pass_time(3.0)
+    assert not [f for f in show.frames if "audit" in f.header]
+
+
+def test_an_age_comes_with_every_message_and_grows_while_nothing_is_said(show):
+    run = show.start()
+    show.hello()
+    show.log(run, "loss", [1.0])
+    show.pass_time(0.05)
+    assert show.caught[-1].header["age"] < 0.1
+    show.pass_time(4.0)
+    ages = [c.header["age"] for c in show.caught if c.header["k"] == "beat"]
+    assert ages == sorted(ages)
+    assert 3.0 < ages[-1] < 4.1

@@ -198,6 +198,7 @@ def _hello(raw: Mapping[str, Any]) -> dict[str, Any]:
         "fps": _number(raw, "fps"),
         "pixels": _pixels(raw),
         "visible": raw.get("visible") is not False,
+        "audit": raw.get("audit") is True,
     }
 
 

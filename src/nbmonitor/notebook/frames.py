@@ -12,19 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbmonitor.events import Performance, RunState
+from nbmonitor.events import Batch, Performance, RunState
 from nbmonitor.notebook.plain import finite, num, plain, text
 from nbmonitor.series import classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from nbmonitor.events import Batch, Event, RunInfo
+    from nbmonitor.events import Event, RunInfo
     from nbmonitor.interfaces import Axis, SeriesInfo, Window
 
 VERSION = 1
 ME = "you"  # as a source names whoever looks through it
 TILES = 16
+WRONG_BYTES = 1 << 20  # of pictures of wrong tiles in a key frame
 SILENT = 10.0  # seconds without a step that are worth a word; 20 median steps where that is more
 
 
@@ -253,6 +254,19 @@ def wrong_tiles(batch: Batch) -> list[int]:
         for i, (p, t) in enumerate(zip(batch.predicted, batch.truth, strict=False))
         if i < min(TILES, batch.count) and p is not None and t is not None and p != t
     ]
+
+
+def wrong_views(frame: Frame, wrong: Iterable[tuple[Event, int]]) -> list[dict[str, Any]]:
+    """Wrong tiles as (event of their batch, index), as far as their pictures fit beside what ``frame`` holds."""
+    views: dict[int, dict[str, Any]] = {}
+    found = []
+    for event, index in wrong:
+        if event.seq not in views and isinstance(event.payload, Batch):
+            if frame.nbytes + event.payload.nbytes > WRONG_BYTES:
+                break
+            views[event.seq] = tiles_view(frame, event, event.payload)
+        found.append({"tiles": views[event.seq], "index": index})
+    return found
 
 
 def _sized(values: Sequence[Any], count: int) -> list[Any]:

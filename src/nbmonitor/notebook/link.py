@@ -1,7 +1,7 @@
 """The road to the trainer, as it is: how long it is silent, since when it is cut, and what happens now. No I/O.
 
-Ages that grow while nothing arrives are for the page to count: what is told here is *since when*, by this kernel's clock,
-and stays the same while nothing changes.
+Ages that grow while nothing arrives are for the page to count: what is told here is *since when*, by this kernel's
+clock, and stays the same while nothing changes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KINDS = {"kernel", "process", "remote"}
 
 
 class Link:
-    """What two looks at a run tell together. Times are epoch seconds of this process, whatever the trainer's clock says."""
+    """What two looks at a run tell together. Times are epoch seconds of this process, whatever other clocks say."""
 
     def __init__(self) -> None:
         self._run = ""
@@ -92,7 +92,7 @@ class Link:
         }
 
     def _look(self, info: RunInfo | None, now: float) -> float | None:
-        """When the run gave its last sign of life. A first look has to trust the other clock; later ones see it move."""
+        """When the run gave its last sign of life. A first look trusts the other clock; later ones see it move."""
         if info is None or not info.last_seen:
             return None
         if info.run_id != self._run:

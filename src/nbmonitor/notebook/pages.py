@@ -39,6 +39,7 @@ class Page:
     fps: float = CAP
     pixels: int = MOST_PIXELS  # tiles need not be wider
     visible: bool = True
+    audit: bool = False  # whether it shows who did what
     key: bool = True
 
     def renew(self) -> None:
@@ -71,6 +72,12 @@ class Pages:
         active = self._flow.active
         return max((p.pixels for c, p in self._known.items() if c in active), default=MOST_PIXELS)
 
+    @property
+    def audit(self) -> bool:
+        """Whether a page that looks shows who did what."""
+        active = self._flow.active
+        return any(p.audit for c, p in self._known.items() if c in active)
+
     def renew(self, *, same_run: bool) -> None:
         """The picture is sent whole: windows are told anew, or were another run's."""
         for page in self._known.values():
@@ -91,7 +98,7 @@ class Pages:
         if op == "hello":
             page.axis, page.want = fields["axis"], fields["want"] or None
             page.fps, page.pixels = fields["fps"], fields["pixels"]
-            page.visible = fields["visible"]
+            page.visible, page.audit = fields["visible"], fields["audit"]
             page.renew()
         if op == "hello" or not self._flow.heard(client, mute=None if mute else False):
             page.key = True  # new, or back from a silence in which it was forgotten
@@ -103,6 +110,8 @@ class Pages:
         elif op == "visible":
             page.visible = fields["visible"]
             self._flow.visible(client, page.visible)
+        elif op == "audit":
+            page.audit = fields["open"]
         elif op == "rate":
             page.fps, page.pixels = fields["fps"], fields["pixels"]
             self._flow.menu(client, page.fps)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from nbmonitor.errors import NbMonitorError
 from nbmonitor.events import Batch, Command, CommandRecord, CommandState, new_id
 from nbmonitor.notebook.curves import Curves
+from nbmonitor.notebook.deeds import Deeds
 from nbmonitor.notebook.desk import Desk
 from nbmonitor.notebook.flow import Flow
 from nbmonitor.notebook.frames import (
@@ -28,6 +29,7 @@ from nbmonitor.notebook.frames import (
     run_ref,
     run_view,
     tiles_view,
+    wrong_views,
 )
 from nbmonitor.notebook.pages import Pages, axes_of
 from nbmonitor.notebook.stage import Stage
@@ -45,7 +47,6 @@ RIDE = 0.04  # seconds that charts and facts wait for a picture to go with, whil
 ZOOM_EVERY = 0.25
 BEAT = 1.0
 RUNS = 50  # in the menu
-WRONG_BYTES = 1 << 20  # of pictures of wrong tiles in a key frame
 
 
 class Sender:
@@ -86,6 +87,7 @@ class Sender:
         self._replies: deque[Reply] = deque()
         self._pages = Pages(self.flow)
         self._curves = Curves(source, self.stage, monotonic)
+        self._deeds = Deeds(source)
         self._wanted = run_id
         self._n = 0
         self._whole = False
@@ -142,6 +144,7 @@ class Sender:
         there = self._pages.there()
         self._watched = bool(there)  # without a page, what a run reports can wait for the next look
         self.stage.demand(round(self.flow.images, 1), self._pages.pixels)
+        self._deeds.look(self._pages.audit, self.stage.run_id, now)
         frame = None
         if now >= self._free:
             try:
@@ -166,7 +169,7 @@ class Sender:
             due.append(self._free)
         if stage.batch_is_new:
             due.append(max(paced, self._image_at))
-        if stage.news:
+        if stage.news or self._deeds.due:
             due.append(paced)
         if stage.touched:
             due.append(max(paced, self._tick_at, self._alone_at))
@@ -212,7 +215,8 @@ class Sender:
         frame.header["events"] = list(stage.chronicle.lines.values())
         if stage.batch is not None and isinstance(stage.batch.payload, Batch):
             frame.header["tiles"] = tiles_view(frame, stage.batch, stage.batch.payload)
-        frame.header["wrong"] = {"tiles": self._wrong(frame)}
+        frame.header["wrong"] = {"tiles": wrong_views(frame, stage.wrong)}
+        self._deeds.again()
         for page in pages.values():
             page.key = False
         if to is None:
@@ -226,7 +230,7 @@ class Sender:
     def _usual(self, there: Mapping[str, Page], now: float) -> Frame | None:
         stage, frame = self.stage, Frame()
         pictured = stage.batch_is_new and stage.batch is not None and now >= self._image_at
-        if not pictured and not stage.news and now < self._alone_at:
+        if not (pictured or stage.news or self._deeds.due) and now < self._alone_at:
             return None  # a message of its own would take the place of a picture: the next one takes it along
         if self._curves.due and now >= self._curves.due_at:
             self._curves.touch_zooms(there.values())
@@ -241,6 +245,8 @@ class Sender:
         if stage.news:
             frame.header["events"] = list(stage.news.values())
             stage.news.clear()
+        if self._deeds.due:
+            frame.header["audit"] = self._deeds.take()
         marked = _fingerprint(stage.chronicle.marks)
         if marked != self._marked:
             frame.header["marks"] = mark_views(stage.chronicle.marks.values(), stage.epochs)
@@ -264,6 +270,7 @@ class Sender:
         info = stage.info
         facts: dict[str, Any] = {
             "runs": [run_ref(r) for r in stage.runs[:RUNS]],
+            "following": self._wanted is None,
             "run": None if info is None else run_view(info),
             "link": stage.link.view(
                 info,
@@ -277,17 +284,6 @@ class Sender:
         if info is not None:
             facts["perf"] = perf_view(info, stage.perf, now)
         return facts
-
-    def _wrong(self, frame: Frame) -> list[dict[str, Any]]:
-        views: dict[int, dict[str, Any]] = {}
-        found = []
-        for event, index in self.stage.wrong:
-            if event.seq not in views and isinstance(event.payload, Batch):
-                if frame.nbytes + event.payload.nbytes > WRONG_BYTES:
-                    break
-                views[event.seq] = tiles_view(frame, event, event.payload)
-            found.append({"tiles": views[event.seq], "index": index})
-        return found
 
     def close(self) -> None:
         """Let go of the source's mailboxes."""

@@ -25,14 +25,21 @@ LINES = 200
 MARKS = 100
 VALUES = 6  # of an epoch, in its line
 
-_WHAT = {
+WHAT = {
     CommandKind.PAUSE: "Pause",
     CommandKind.RESUME: "Resume",
     CommandKind.STOP: "Stop",
     CommandKind.SET_LEARNING_RATE: "Learning rate",
     CommandKind.SET_BATCH_SIZE: "Batch size",
 }
-_DONE = {CommandKind.PAUSE: "Paused", CommandKind.RESUME: "Resumed", CommandKind.STOP: "Stopping"}
+DONE = {CommandKind.PAUSE: "Paused", CommandKind.RESUME: "Resumed", CommandKind.STOP: "Stopping"}
+WHEEL = {  # asked, and done
+    "take": ("Take the wheel", "Took the wheel"),
+    "give": ("Hand the wheel over", "Handed the wheel over"),
+    "release": ("Let go of the wheel", "Let go of the wheel"),
+    "lock": ("Lock the wheel", "Locked the wheel"),
+    "unlock": ("Unlock the wheel", "Unlocked the wheel"),
+}
 _WAIT = {
     CommandState.QUEUED: "asked",
     CommandState.SENT: "asked, on its way to the trainer",
@@ -94,7 +101,11 @@ class Chronicle:
         ):
             return None
         step = record.step if record.step is not None else step
-        what = _WHAT.get(command.kind, command.kind.replace("_", " ").capitalize())
+        what = WHAT.get(command.kind, command.kind.replace("_", " ").capitalize())
+        asked = _asked(command.params)
+        if command.kind is CommandKind.WHEEL:
+            words = WHEEL.get(str(command.params.get("mode")), ("Wheel", "Wheel"))
+            what, asked = words[state is CommandState.APPLIED], ""
         line: dict[str, Any] = {
             "id": key,
             "time": record.resolved_at or when,
@@ -103,7 +114,6 @@ class Chronicle:
             "state": state.value,
             "who": text(command.actor, 60),
         }
-        asked = _asked(command.params)
         if state is CommandState.APPLIED:
             line |= {"mark": "ok"} | self._applied(record, what, step)
             took = (record.resolved_at or when) - command.asked_at
@@ -125,16 +135,20 @@ class Chronicle:
         if kind is CommandKind.PAUSE:
             self._paused = (when, key)
             self._mark(key, step, when, "paused", "command")
-            return {"text": _DONE[kind], "tail": at(step)}
+            return {"text": DONE[kind], "tail": at(step)}
         if kind is CommandKind.RESUME:
             since, self._paused = self._paused, None
             if since is None:
-                return {"text": _DONE[kind], "tail": at(step)}
+                return {"text": DONE[kind], "tail": at(step)}
             pause = duration(when - since[0])
             if since[1] in self.marks:
                 self.marks[since[1]]["label"] = f"paused {pause}"
-            return {"text": _DONE[kind], "tail": f"after {pause} {at(step)}"}
-        line: dict[str, Any] = {"text": _DONE.get(kind, what), "tail": at(step)}
+            return {"text": DONE[kind], "tail": f"after {pause} {at(step)}"}
+        if kind is CommandKind.WHEEL:  # nothing of the training: no marker
+            to = text(record.after.get("wheel", ""), 100)
+            given = record.command.params.get("mode") == "give" and to
+            return {"text": f"{what} to {to}" if given else what}
+        line: dict[str, Any] = {"text": DONE.get(kind, what), "tail": at(step)}
         if kind is CommandKind.STOP:  # from state to state: the words say it
             before = after = ""
         else:

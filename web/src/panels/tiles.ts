@@ -13,7 +13,8 @@ import { createZoomed } from "./zoomed.ts";
 const WRONG_PERIOD = 500; // ms: the list of wrong tiles can be read only when it is not a film
 const WORDS_PERIOD = 500; // ms: tooltips and what is read aloud
 const HEAD_PERIOD = 125; // ms
-const NARROW = 84; // px: a tile too narrow for its caption on one line
+const ROOM = 88; // px that a tile needs for its caption on one line ...
+const LETTER = 16; // ... and for each letter of the two names that may be in it
 const RATES = [60, 10, 2, 1];
 
 export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
@@ -27,7 +28,7 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
   let shown: Batch | null = null;
   let shownList: WrongTile[] = [];
   let alive = true;
-  let narrow = false;
+  let wide = 0;
   let drawings = 0;
 
   const title = h("h3", { class: "nbm-num" });
@@ -84,7 +85,8 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
       cells.push(node);
       grid.append(node);
     }
-    const stacked = narrow || names().some((name) => name.length > 3);
+    const longest = names().reduce((most, name) => Math.max(most, name.length), 1);
+    const stacked = longest > 3 || (wide > 0 && wide < ROOM + LETTER * longest);
     if (grid.dataset.tiles === String(howMany) && grid.hasAttribute("data-stacked") === stacked) return;
     cells.forEach((node, index) => show(node, index < howMany));
     setAttr(grid, "data-tiles", howMany);
@@ -240,9 +242,8 @@ export function tiles(el: HTMLElement, store: Store, send: Send): () => void {
   });
 
   const sizes = new ResizeObserver(() => {
-    const width = cells[0]?.offsetWidth ?? 0;
-    narrow = width > 0 && width <= NARROW;
-    if (width > 0) send.tileWidth(view, width * devicePixelRatio);
+    wide = cells[0]?.offsetWidth ?? 0;
+    if (wide > 0) send.tileWidth(view, wide * devicePixelRatio);
     lay(Number(grid.dataset.tiles ?? 0));
     again();
   });
