@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -30,6 +31,36 @@ with nbmonitor.init("far-away", class_names=list("abcdefghij")) as run:
             torch.rand(200, 200) @ torch.rand(200, 200)
 print("ended", run.state)
 """
+
+# A server that is nobody's trainer, on a port and with a token that outlive it.
+SERVER = """
+import sys, threading
+from nbmonitor.broker import Broker
+from nbmonitor.rpc.server import Server
+from nbmonitor.store import MemoryStore
+server = Server(Broker(MemoryStore()), port=int(sys.argv[1]), token_file=sys.argv[2])
+print(server.start().address, flush=True)
+threading.Event().wait()
+"""
+
+
+def environment(lab):
+    """Where the kernel looks for servers."""
+    folders = {"XDG_RUNTIME_DIR": "xdg-runtime", "XDG_STATE_HOME": "xdg-state"}
+    return os.environ | {name: str(lab.tmp / folder) for name, folder in folders.items()}
+
+
+@contextlib.contextmanager
+def python(code, *arguments, **env):
+    """Another process, which ends with the block."""
+    command = [sys.executable, "-u", "-c", code, *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | env)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def steer(tab):
@@ -70,14 +101,7 @@ def test_a_subprocess_of_the_kernel_reports_into_the_panel(lab):
 
 
 def test_attached_to_a_trainer_that_serves_itself(lab):
-    env = {
-        **os.environ,
-        "XDG_RUNTIME_DIR": str(lab.tmp / "xdg-runtime"),
-        "XDG_STATE_HOME": str(lab.tmp / "xdg-state"),
-    }  # where the kernel looks for servers
-    command = [sys.executable, "-u", "-c", SCRIPT]
-    trainer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
-    try:
+    with python(SCRIPT, **environment(lab)) as trainer:
         address = re.search(r"attach (\S+)", trainer.stdout.readline())[1]
         with lab.open(["%load_ext nbmonitor", f"%nbmonitor attach {address}"]) as tab:
             tab.run_all()
@@ -85,10 +109,49 @@ def test_attached_to_a_trainer_that_serves_itself(lab):
             steer(tab)
         assert trainer.wait(20) == 0
         assert "ended stopped" in trainer.stdout.read()
-    finally:
-        trainer.kill()
-        trainer.wait()
-        trainer.stdout.close()
+
+
+def test_a_server_that_dies_is_said_and_comes_back_by_itself(lab, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef" * 4 + "\n")
+    token.chmod(0o600)
+    with contextlib.ExitStack() as first:
+        server = first.enter_context(python(SERVER, 0, token))
+        address = server.stdout.readline().strip()
+        here = {"NBMONITOR_ADDRESS": address, "NBMONITOR_TOKEN_FILE": str(token)}
+        cells = ["%load_ext nbmonitor", f"%nbmonitor attach {address} token_file={token}"]
+        with python(SCRIPT, **here), lab.open(cells) as tab:
+            tab.run_all()
+            tab.scroll_to(1)
+            tab.wait_data(ROOT, "state", "running", timeout=30)
+            tab.wait_number(ROOT, "painted", 5)
+            tab.wait_data(ROOT, "link", "connected")
+            tip = tab.page.locator(f"{ROOT} .nbm-tip")
+            assert f"Attached to {address}" in tip.text_content()
+            first.close()
+
+            tab.wait_data(ROOT, "link", "disconnected")
+            step = int(tab.page.locator(ROOT).get_attribute("data-step"))
+            notice = tab.page.locator(f"{ROOT} .nbm-notice")
+            words = rf"^No connection to the server at {address}: trying again\. Since \d\d:\d\d \(\d+ s\)\.$"
+            notice.filter(has_text=re.compile(words)).wait_for()
+            pause = tab.page.locator(f"{ROOT} [data-action=pause]")
+            assert pause.get_attribute("aria-disabled") == "true"
+            why = tab.page.locator(f"{ROOT} .nbm-why")
+            assert why.inner_text() == "No connection: the buttons work again when it is back."
+            seconds = [int(re.search(r"\((\d+) s\)", notice.inner_text())[1])]
+            while len(seconds) < 3:  # it counts by itself: nothing arrives
+                tab.page.wait_for_timeout(300)
+                seconds = sorted({*seconds, int(re.search(r"\((\d+) s\)", notice.inner_text())[1])})
+
+            with python(SERVER, address.rpartition(":")[2], token) as again:
+                assert again.stdout.readline().strip() == address
+                tab.wait_data(ROOT, "link", "connected", timeout=20)
+                tab.wait_number(ROOT, "step", step + 20)
+                notice.wait_for(state="hidden")
+                assert "1 reconnect" in tip.text_content()
+                pause.click()
+                tab.wait_data(ROOT, "state", "paused")
 
 
 def test_a_cell_in_a_thread_is_steered_like_any_other(lab):
