@@ -118,3 +118,12 @@ def test_gaps_in_a_curve_are_gaps(show):
     window = show.broker.window(run, "loss")
     alpha = np.asarray(draw([("train", "step", window)]))[:, :, 2] > 200
     assert alpha[:, 90:864].any(axis=0).sum() < 600  # the middle half is not bridged
+
+
+def test_a_curve_says_which_data_it_is_of(show):
+    run = show.start()
+    show.log(run, "loss", [2.0, 1.0])
+    show.log(run, "val_loss", [2.0, 1.1], kind="epoch")
+    show.log(run, "test_loss", [2.0, 1.2], kind="epoch")
+    words = re.findall(r"<span[^>]*>([^<]*)</span> <b>([^<]*)</b>", drawn(show))
+    assert words == [("train", "1"), ("validation per epoch", "1.1"), ("test per epoch", "1.2")]

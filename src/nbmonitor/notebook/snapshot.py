@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 
 from nbmonitor.events import Batch, Performance
 from nbmonitor.notebook.plain import duration, figure, text
+from nbmonitor.notebook.words import set_of
 from nbmonitor.series import classify
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _figure(source: Source, run_id: str, chart: str, members: list[SeriesInfo]) 
     legend = []
     for s, split, _ in curves:
         colour = "#2680d6" if split == "train" else "#e07a1a"
-        label = "train" if split == "train" else "validation"
+        label = "train" if split == "train" else set_of(s.name)
         each = " per epoch" if s.kind == "epoch" else ""
         value = _t(figure(chart, s.last))
         legend.append(f'<span style="color: {colour};">{label}{each}</span> <b>{value}</b>')

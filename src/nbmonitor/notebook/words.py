@@ -226,7 +226,7 @@ def _asked(params: Any) -> str:
     return {"scale": f" \u00d7 {words}", "pin": f" {words} (pinned)"}.get(mode, f" {words}")
 
 
-def _set(name: str) -> str:
+def set_of(name: str) -> str:
     """The data that a validation series is of, in the word of its own name."""
     low = name.lower()
     return next((word for word in ("test", "eval") if low.startswith(word)), "validation")
@@ -236,7 +236,7 @@ def _epoch(epoch: Epoch) -> str:
     shown = []
     for name, value in list(epoch.values.items())[:VALUES]:
         chart, split = classify(text(name, 60))
-        whose = f"{_set(name)} " if split == "val" else ""
+        whose = f"{set_of(name)} " if split == "val" else ""
         shown.append(f"{whose}{chart} {figure(chart, float(value))}")
     more = len(epoch.values) - len(shown)
     if more > 0:
