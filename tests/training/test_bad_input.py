@@ -189,3 +189,33 @@ def test_handlers_at_exit_may_log_and_those_that_come_too_late_are_no_ops():
     )
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["early running [1.0, 2.0]", "late completed 3"]
+
+
+def test_the_mapping_that_is_given_stays_as_it_is(run):
+    loss = torch.tensor(0.5, requires_grad=True)
+    given = {"loss": loss, 7: 1.0, "deep": {"er": np.float32(2.0)}, "plain": 3.0}
+    before = dict(given)
+    run.log(given)
+    assert given == before
+    assert given["loss"] is loss
+    run.log(given, extra=4.0)
+    assert given == before
+    for name, number in (("loss", 0.5), ("7", 1.0), ("deep/er", 2.0), ("plain", 3.0)):
+        assert run.history(name)[1].tolist() == [number, number], name
+    assert run.history("extra")[1].tolist() == [4.0]
+
+
+def test_numbers_beside_what_is_none_are_read_once_and_kept(run):
+    reads = []
+
+    class Counted:
+        def __float__(self):
+            reads.append(1)
+            return 0.5
+
+    run.log(a=Counted(), b=torch.tensor(1.0))  # from here on both types are known
+    with pytest.warns(UserWarning, match="left out 'd'"):
+        run.log(a=Counted(), b=torch.tensor(2.0), d=torch.zeros(2), c=3.0)
+    assert len(reads) == 2
+    assert run.history("b")[1].tolist() == [1.0, 2.0]
+    assert run.history("c")[1].tolist() == [3.0]

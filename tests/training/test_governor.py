@@ -285,13 +285,13 @@ def test_the_boundary_is_part_of_what_is_felt(make, fake):
     run = make(sink=fake, monotonic=lambda: now[0])
     run._enter()
     run._outbox.close()
-    look = run._look
 
-    def slow(split):
-        now[0] += 0.001
-        return look(split)
+    class Slow:
+        def changed(self):
+            now[0] += 0.001
+            return {}
 
-    run._look = slow
+    run._control.learning_rate = Slow()
     for _ in run.track(range(200)):
         now[0] += 0.099
         run._meter.due(now[0])

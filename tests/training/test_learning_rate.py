@@ -287,3 +287,27 @@ def test_scheduler_alone_brings_its_optimizer(run, broker):
 def test_what_is_no_optimizer_is_an_error(run):
     with pytest.raises(InputError, match="param_groups"):
         run.control(optimizer=object())
+
+
+def test_a_rate_that_nobody_wrote_is_not_told_again_and_a_command_is(run):
+    optimizer = Bench(groups=((0.1,),)).optimizer
+    run.control(optimizer=optimizer)
+    rate = run._control.learning_rate
+    assert rate.changed() == {"lr": 0.1}
+    assert rate.changed() == {}
+    rate.command({"mode": "pin", "value": 0.5})
+    assert rate.changed() == {"lr": 0.5}, "what is written in the optimizer is the same"
+    assert rate.changed() == {}
+    rate.command({"mode": "release"})
+    assert rate.changed() == {"lr": 0.1}
+
+
+def test_a_rate_that_is_a_tensor_is_read_at_every_boundary(run):
+    held = torch.tensor(0.1, dtype=torch.float64)
+    optimizer = Bench().optimizer
+    optimizer.param_groups[0]["lr"] = held
+    run.control(optimizer=optimizer)
+    rate = run._control.learning_rate
+    assert rate.changed() == {"lr": pytest.approx(0.1)}
+    held.fill_(0.2)
+    assert rate.changed() == {"lr": pytest.approx(0.2)}

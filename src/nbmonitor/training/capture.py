@@ -81,6 +81,8 @@ def number(value: Any) -> Any:
         reader = _reader(kind)
         if len(_readers) < 256:  # classes made on the fly must not pile up here
             _readers[kind] = reader
+            if reader is _of_tensor:
+                _tensors.add(kind)
     return reader(value)
 
 
@@ -96,6 +98,7 @@ def _reader(kind: type) -> Callable[[Any], Any]:
 
 
 _readers: dict[type, Callable[[Any], Any]] = {}
+_tensors: set[type] = set()  # those of them that are read as tensors
 
 
 def _refuse(value: Any) -> Any:
@@ -151,26 +154,33 @@ def read(value: Any) -> float:
 
 
 def numbers(
-    values: Mapping[Any, Any], notices: Notices, device: Device | None = None
+    values: dict[Any, Any], notices: Notices, device: Device | None = None
 ) -> dict[str, Any]:
     """Flatten a mapping by "/" and read its numbers; what is none is left out, with a warning.
 
-    With tensors on a CUDA device it is a :class:`~nbmonitor.training.device.Pending`, sent off by ``device``.
+    ``values`` is the caller's own: numbers are put in the place of what they were read from. With tensors on a CUDA
+    device it is a :class:`~nbmonitor.training.device.Pending`, sent off by ``device``.
     """
-    out: dict[str, Any] = {}
     try:
         for name, value in values.items():  # the plain case, once more without what the others need
-            reader = _readers.get(type(value))
-            if reader is not None and type(name) is str:
-                out[name] = reader(value)
-            elif type(value) is float:
-                out[name] = value
-            else:
+            kind = type(value)
+            if type(name) is not str:
                 break
+            if kind is float:
+                continue
+            if kind in _tensors and value.is_cpu:
+                item = value.item()
+                values[name] = item if type(item) is float else _of_object(item)
+                continue
+            reader = _readers.get(kind)
+            if reader is None:
+                break
+            values[name] = reader(value)
         else:
-            return out
+            return values
     except Exception:  # told below, where the name is at hand
-        out = {}
+        pass
+    out: dict[str, Any] = {}
     held: dict[str, Any] = {}
     _collect("", values, out, held, notices, 0)
     if not held:

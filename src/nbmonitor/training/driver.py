@@ -46,19 +46,51 @@ class Driver(Lifecycle):
         p.delayed += now - began - (p.waited - waited)
         return go_on
 
-    def _boundary(self, loop: Loop) -> bool:
-        """A batch of a loop is done: whether the next one may be fetched."""
+    def _boundary(self, loop: Loop | None) -> bool:
+        """A batch of a loop, or a step of a hand-written one (None), is done: whether the next one may be fetched.
+
+        Once a step, so in one function (see `Logbook.log`), which calls another one where there is something to do.
+        """
         began = self._monotonic()
         p = self._progress
-        loop.batch += 1
-        p.boundaries += 1
-        p.last_sign = began
-        if loop.counts:
-            p.count(began)
+        if loop is not None:
+            loop.batch += 1
+            counts = loop.counts
+        else:
+            counts = not (p.self_counting or p.loops) or self._by_hand()
+            if counts:
+                self._broken = False
+        if counts:
+            p.step += 1
+            done, last = p.mark
+            if last:
+                p.durations.append(began - last)
+            p.mark = (done + 1, began)
+        if counts or loop is not None:
+            p.boundaries += 1
+            p.last_sign = began
+        control = self._control
+        if not (control.mail or control.stops or control.learning_rate):
+            p.delayed += self._monotonic() - began
+            return True
         waited = p.waited
-        go_on = self._look(loop.split)
+        go_on = self._look("train" if loop is None else loop.split)
         p.delayed += self._monotonic() - began - (p.waited - waited)
         return go_on
+
+    def _by_hand(self) -> bool:
+        """A first `step()`, or one within a loop that counts already: whether it counts."""
+        p = self._progress
+        self._register()
+        if p.loops:
+            self._notices.warn(
+                "step in track",
+                "run.step() was called inside `run.track(...)`, which counts the steps already: it only looks for "
+                "commands there. Leave it out.",
+            )
+            return False
+        p.self_counting = False
+        return True
 
     def _leave(self, loop: Loop, *, complete: bool) -> None:
         """A loop is over: run out or stopped (``complete``), or left in between."""
@@ -74,28 +106,6 @@ class Driver(Lifecycle):
                 p.in_epoch = False
         if loop.counts and not complete and not self._epoch_loops:
             self._broken = True
-
-    def _step(self) -> bool:
-        """A boundary of a hand-written loop."""
-        began = self._monotonic()
-        p = self._progress
-        self._register()
-        if p.loops:
-            self._notices.warn(
-                "step in track",
-                "run.step() was called inside `run.track(...)`, which counts the steps already: it only looks for "
-                "commands there. Leave it out.",
-            )
-        else:
-            p.self_counting = False
-            self._broken = False
-            p.boundaries += 1
-            p.last_sign = began
-            p.count(began)
-        waited = p.waited
-        go_on = self._look("train")
-        p.delayed += self._monotonic() - began - (p.waited - waited)
-        return go_on
 
     def _look(self, split: str) -> bool:
         """Carry out commands, note the learning rate; False when loops of this split should end."""

@@ -48,18 +48,18 @@ class Lanes:
     """What waits for the worker.
 
     ``calls`` counts calls of :meth:`put`; ``added`` and ``removed`` bytes; ``lost`` values that were dropped,
-    ``replaced`` frames that a newer one replaced. ``asleep``: the worker rests, the next row has to ring.
-    ``_urgent``: something waits that is not to wait.
+    ``replaced`` frames that a newer one replaced. ``_limit``: what a row that brings ``added`` beyond it has to ring
+    for. ``_urgent``: something waits that is not to wait.
     """
 
     def __init__(self, clock: Callable[[], float], max_bytes: int = MAX_BYTES) -> None:
         self.calls = 0
         self.added = self.removed = 0
         self.lost = self.replaced = 0
-        self.asleep = self._urgent = False
+        self._urgent = False
         self._clock = clock
         self._max_bytes = max_bytes
-        self._alarm = min(CROWDED, max_bytes)
+        self._alarm = self._limit = min(CROWDED, max_bytes)
         self._rows: deque[Row] = deque()
         self._rescued: deque[Row] = deque()  # words that stood among dropped rows
         self._frames: dict[str, Any] = {}
@@ -71,7 +71,7 @@ class Lanes:
         self._rows.append((step, self._clock(), values, mean))
         self.calls += 1
         self.added += ROW_BYTES + VALUE_BYTES * len(values)
-        if self.asleep or self.added - self.removed > self._alarm:
+        if self.added > self._limit:
             self._crowded()
 
     def post(self, step: int, payload: Payload | Postponed) -> None:
@@ -91,6 +91,15 @@ class Lanes:
             self.replaced += 1
         self._frames[split] = frame
         self._bell.ring()
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the worker rests, so that the next row has to ring."""
+        return self._limit < 0
+
+    @asleep.setter
+    def asleep(self, rests: bool) -> None:
+        self._limit = -1 if rests else self.removed + self._alarm
 
     @property
     def _crowd(self) -> bool:
@@ -122,4 +131,5 @@ class Lanes:
             self.added = self.removed = (
                 0  # reconcile: increments from several threads may have been lost
             )
+        self._limit = self.removed + self._alarm
         return rows

@@ -55,6 +55,7 @@ class LearningRate:
             tuple[Any, Any, float]
         ] = []  # group, its scheduled rate, the rate in its place
         self._told: tuple[float, ...] = ()
+        self._looked: list[Any] | None = None  # at these floats, which came to what was told
         self._looks = 0
         self._device = device  # by which rates that lie on one come here without a wait
         self._asked: dict[str, Any] | None = None
@@ -79,7 +80,12 @@ class LearningRate:
 
     def changed(self) -> dict[str, float]:
         """Effective rates by series name where they changed since the last call, else nothing."""
+        written = [group["lr"] for group in self.optimizer.param_groups]
+        if written == self._looked and not self._held:  # as after most steps: nobody wrote
+            return {}
         rates = self._seen() if self._away else self.rates()
+        # A tensor says nothing by being the same one: it may have been filled with something else.
+        self._looked = written if all(type(rate) is float for rate in written) else None
         if rates is None or rates == self._told:
             return {}
         self._told = rates
@@ -130,6 +136,7 @@ class LearningRate:
         mode = params.get("mode", "set")
         if mode not in MODES:
             raise CommandError(f"mode must be one of {', '.join(MODES)}, not {ascii(mode)[:40]}")
+        self._looked = None  # the same written rates now come to something else
         before = self.rates()
         if mode == "release":
             self._release()

@@ -28,6 +28,7 @@ from nbmonitor.training.device import Pending
 from nbmonitor.training.driver import Driver
 from nbmonitor.training.frames import Encoder, Frame, Pace
 from nbmonitor.training.governor import Governor
+from nbmonitor.training.lanes import ROW_BYTES, VALUE_BYTES
 from nbmonitor.training.notices import Notices
 
 if TYPE_CHECKING:
@@ -108,14 +109,17 @@ class Logbook(Driver):
           again, with one warning. Calls while the run is being ended, in a forked process and at exit after the run's
           own end are counted and do nothing.
         """
-        began = self._monotonic()
+        # Between two steps of a training a call costs by how much different code it runs through (docs/performance.md).
+        # So the way of floats by name is in this one function, `Lanes.put` written out within it, and everything else
+        # in others. Two looks at one clock serve the row's stamp and what the call took: that it is set by a hand in
+        # these few microseconds is too rare to be worth a third.
+        clock = self._clock
+        began = clock()
         try:
             if self._gate and not self._enter():
                 return
-            if extra:
-                self._positional("log", "log(loss=0.5) or log({'loss': 0.5}, step=7)")
-            if mapping is not None:
-                values = self._merged(mapping, values)
+            if mapping is not None or extra:
+                values = self._merged(mapping, extra, values)
             else:
                 for value in values.values():
                     if type(value) is not float:
@@ -124,30 +128,45 @@ class Logbook(Driver):
             if not values:
                 return
             progress = self._progress
-            if step is not None:
-                at = step_number(step)
-                if at is None:
-                    at = self._bad_step(step)
-            else:
-                if progress.self_counting:
-                    self._count_itself(values)
-                at = progress.step
-            self._outbox.put(at, values, step is None)
+            at = progress.step
+            if step is not None or progress.self_counting:
+                at = self._placed(step, values)
+            outbox = self._outbox
+            outbox._rows.append((at, began, values, step is None))
+            outbox.calls += 1
+            outbox.added += ROW_BYTES + VALUE_BYTES * len(values)
+            if outbox.added > outbox._limit:
+                outbox._crowded()
             if self._waiting:
                 self._notices.say_waiting()
-            progress.spent += self._monotonic() - began
+            progress.spent += clock() - began
         except Exception as error:  # a bug of ours, or an object that breaks when it is looked at
             self._broke("log", error)
 
-    def _merged(self, mapping: Any, values: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(mapping, Mapping):
+    def _merged(
+        self, mapping: Any, extra: tuple[Any, ...], values: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The numbers of a call that was given more than names."""
+        if extra:
+            self._positional("log", "log(loss=0.5) or log({'loss': 0.5}, step=7)")
+        if mapping is None:
+            mapping = {}
+        elif not isinstance(mapping, Mapping):
             self._notices.warn(
                 "mapping",
                 f"run.log takes a mapping or names, not a {type(mapping).__name__}: write `run.log(loss=value)`.",
             )
             mapping = {}
-        together = {**mapping, **values} if values else mapping
+        together = {**mapping, **values} if values else dict(mapping)
         return numbers(together, self._notices, self._outbox.device)
+
+    def _placed(self, step: Any, values: dict[str, Any]) -> int:
+        """The step of a call that brings its own, or of a run that counts for itself."""
+        if step is None:
+            self._count_itself(values)
+            return self._progress.step
+        at = step_number(step)
+        return self._bad_step(step) if at is None else at
 
     def _bad_step(self, step: Any) -> int:
         self._notices.warn(
@@ -288,7 +307,7 @@ class Logbook(Driver):
         try:
             if self._gate and not self._enter():
                 return
-            values = self._merged({} if mapping is None else mapping, values)
+            values = self._merged(mapping, (), values)
             progress = self._progress
             if not progress.epoch:  # neither `epochs` nor `track` counted one
                 self._epochs_logged += 1

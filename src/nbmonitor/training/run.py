@@ -152,7 +152,7 @@ class Run(Logbook):
         """Mark the boundary in a hand-written loop, after the optimizer's step. False: a stop was asked for."""
         if self._gate and not self._enter():
             return True
-        return self._step()
+        return self._boundary(None)
 
     # --- steering ----------------------------------------------------------------------------------------------------
 
