@@ -21,13 +21,17 @@ class Bearer:
     ----------
     token
         The token, or what returns it, or None.
+    actor
+        What this client calls itself; ``user@host`` by default.
     """
 
-    def __init__(self, token: str | Callable[[], str | None] | None) -> None:
+    def __init__(self, token: str | Callable[[], str | None] | None, actor: str = "") -> None:
         self._token = token
+        self._actor = actor
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(auth.metadata(self._token() if callable(self._token) else self._token))
+        token = self._token() if callable(self._token) else self._token
+        return iter(auth.metadata(token, self._actor))
 
 
 class TokenFile:

@@ -60,7 +60,7 @@ LOOK = 10.0  # seconds between two looks at what runs there
 PATIENCE = 20.0  # seconds for ssh to get through
 _PREFIX = "nbmonitor-ssh-"
 _SOCKET = 100  # characters of a socket's path; the system takes 107
-_TAIL = 12  # lines of ssh's own words that are kept
+_TAIL = 30  # lines of ssh's own words that are kept
 
 
 class Tunnel:
@@ -214,6 +214,8 @@ class Tunnel:
         finally:
             self._up.clear()
             _end(process)
+            if process.stdout is not None:
+                process.stdout.close()
 
     def _line(self, to: Found | None) -> list[str]:
         """The command line: no option can come of what an address holds."""

@@ -18,7 +18,7 @@ from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.subscription import Subscription, most
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from nbmonitor.interfaces import SeriesInfo
 
@@ -48,7 +48,7 @@ class Watching:
     def __init__(
         self,
         channel: grpc.Channel,
-        metadata: tuple[tuple[str, str], ...],
+        metadata: Iterable[tuple[str, str]],
         run_id: str,
         *,
         cursor: int | None = None,
