@@ -30,7 +30,7 @@ import struct
 import sys
 import threading
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +93,7 @@ class ChaosProxy:
 
     # --- life --------------------------------------------------------------------------------------------------------
 
-    def start(self) -> ChaosProxy:
+    def start(self) -> Self:
         """Listen."""
         door = socket.socket()
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -116,7 +116,7 @@ class ChaosProxy:
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join(5.0)
 
-    def __enter__(self) -> ChaosProxy:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
