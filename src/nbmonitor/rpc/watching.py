@@ -78,7 +78,7 @@ class Watching:
         self._call_out = False
         self._received = self._told = 0  # bytes
         self._told_at = 0.0
-        self._left_out = [0, 0]  # by the server: in former lives, in this one
+        self._left_out = 0  # by the server, in this life
         self._closing = threading.Event()
         self._call: Any = None
         self._thread = threading.Thread(
@@ -107,11 +107,6 @@ class Watching:
         """Whether it was told to end."""
         return self._closing.is_set()
 
-    @property
-    def left_out(self) -> int:
-        """Pictures, and events before a resync, that servers have left out on the way here."""
-        return sum(self._left_out)
-
     def demand(self) -> Demand:
         """The most that any mailbox wants."""
         return most(self.boxes)
@@ -139,7 +134,9 @@ class Watching:
 
     def _acknowledge(self, seen: wire.Seen) -> None:
         """Say what was received, when the server wants to know."""
-        self._left_out[1] = seen.left_out
+        for box in self.boxes:
+            box.dropped += max(seen.left_out - self._left_out, 0)
+        self._left_out = seen.left_out
         fresh, now = self._received - self._told, time.monotonic()
         if 0 < seen.acknowledge_after <= fresh or (
             seen.acknowledge_after and now - self._told_at > TELL
@@ -169,7 +166,7 @@ class Watching:
     def _read(self) -> None:
         self._asked, self._watch_id = self.demand(), new_id("w")
         self._received = self._told = 0
-        self._left_out = [self.left_out, 0]
+        self._left_out = 0
         wanted = wire.Watch(
             self.run_id, self.cursor, self._asked, self._watch_id, acknowledges=True
         )
