@@ -11,7 +11,6 @@ from nbmonitor.events import Demand
 from nbmonitor.rpc import pacing
 from nbmonitor.rpc.pacing import Pacing
 
-
 WANTED = Demand(30.0, 64)
 
 

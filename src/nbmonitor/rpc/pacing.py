@@ -20,10 +20,10 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from nbmonitor.events import Demand
 
 START = 16 << 10  # bytes under way: an eighth of a second of 1 Mbit/s
 LEAST = 8 << 10
