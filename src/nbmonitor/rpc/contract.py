@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from nbmonitor.rpc.outgoing import Outgoing
 
 OBSERVE_EVERY = 0.5  # seconds between two speeds of our own, for a client that sends none
+LAST_STEP = 2**63 - 1  # a stranger's counter may begin anywhere
 TRUST = 5.0  # seconds that a client's own figures stand
 
 _CONFIRMS = {
@@ -166,7 +167,7 @@ class ContractTrainer(Trainer):
     def _batch(self, batch: Batch, frame: wire.Frame) -> None:
         self._running(frame)
         step = max(frame.step, self._steps)
-        self._steps = step + 1
+        self._steps = min(step + 1, LAST_STEP)
         self._where = (batch.epoch, batch.batch)
         name = "loss" if batch.split == "train" else f"{batch.split}_loss"
         info = self.broker.run(self.run_id)

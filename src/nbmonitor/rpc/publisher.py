@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import numpy as np
 
+from nbmonitor._version import __version__
 from nbmonitor.errors import RunError
 from nbmonitor.events import (
+    Command,
+    CommandKind,
     CommandRecord,
     CommandState,
     Demand,
@@ -25,8 +28,7 @@ from nbmonitor.events import (
     Status,
     new_id,
 )
-from nbmonitor.rpc import codec, threads
-from nbmonitor.rpc.bearer import Bearer
+from nbmonitor.rpc import auth, codec, threads
 from nbmonitor.rpc.buffer import MOST
 from nbmonitor.rpc.channel import check, code_of, dial, explain, method
 from nbmonitor.rpc.codec import trainer as wire
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nbmonitor.events import Command, Heartbeat, RunInfo
+    from nbmonitor.events import Heartbeat, RunInfo
 
 DEADLINE = 5.0  # seconds of a unary call
 REMEMBERED = 1_000  # ids of commands
@@ -57,10 +59,9 @@ class Publisher:
     Parameters
     ----------
     address
-        ``host:port`` or ``unix:/path`` of the server.
+        ``host:port`` of the server.
     token
-        Its token, or what returns it, asked anew at every call; without one a server takes a new run from its own
-        machine alone.
+        Its token; without one a server takes a new run from its own machine alone.
     most
         Bytes of numbered events kept.
     retry
@@ -75,7 +76,7 @@ class Publisher:
     def __init__(
         self,
         address: str,
-        token: str | Callable[[], str | None] | None = None,
+        token: str | None = None,
         *,
         most: int = MOST,
         retry: tuple[float, float] = (0.1, 30.0),
@@ -83,7 +84,7 @@ class Publisher:
         self.address = check(address)
         self.forked = False
         self.problem = ""
-        self._metadata = Bearer(token)
+        self._metadata = auth.metadata(token)
         self._retry = retry
         self._secret = secrets.token_hex(16)
         self._out = Sender(most)
@@ -285,6 +286,8 @@ class Publisher:
             self._begin(link, reply.welcome)
         elif reply.command is not None:
             self._command(reply.command)
+        elif reply.kind == "command":
+            self._unknown(reply.message)
         elif reply.demand is not None:
             self._demand = reply.demand
             self._demanded()
@@ -330,6 +333,18 @@ class Publisher:
         info = self._info
         step = info.step if info is not None else 0
         self.publish([Event(command.run_id, step, time.time(), record)])
+
+    def _unknown(self, command_id: str) -> None:
+        """Answer a command of a later version: who asked would else wait for it to expire."""
+        info = self._info
+        if info is None or not command_id or command_id in self._seen:
+            return
+        self._seen[command_id] = None
+        text = f"this trainer (nbmonitor {__version__}) does not know such a command; update it"
+        # Of what kind it was, the server knows by its id.
+        asked = Command(info.run_id, CommandKind.STEP, {}, command_id)
+        record = CommandRecord(asked, CommandState.REJECTED, error=text, resolved_at=time.time())
+        self.publish([Event(info.run_id, info.step, time.time(), record)])
 
     def _complain(self, text: str) -> None:
         if text != self.problem:

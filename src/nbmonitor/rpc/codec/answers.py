@@ -20,7 +20,7 @@ from nbmonitor.rpc.codec.terms import (
     Reply,
     Welcome,
 )
-from nbmonitor.rpc.codec.values import read_params, text, u32, u64
+from nbmonitor.rpc.codec.values import from_json, parsed, read_params, text, u32, u64
 from nbmonitor.rpc.v1 import ingest_pb2 as pb
 
 
@@ -137,7 +137,7 @@ def _plain(value: Any) -> str:
 
 def read_session_response(data: bytes) -> tuple[bool, Welcome | None, str]:
     """``(success, welcome, message)``; no welcome from a server that knows only the contract."""
-    r = pb.SessionResponse.FromString(data)
+    r = parsed(pb.SessionResponse, data)
     return r.success, _get_welcome(r.welcome) if r.HasField("welcome") else None, r.message
 
 
@@ -146,11 +146,12 @@ def _get_welcome(w: pb.Welcome) -> Welcome:
 
 
 def read_response(data: bytes, run_id: str) -> Reply:
-    """Read one answer; raises DecodeError, which ends the stream (it is re-opened)."""
-    r = pb.MetricsResponse.FromString(data)
+    """Read one answer; raises InputError, which ends the stream (it is re-opened)."""
+    r = parsed(pb.MetricsResponse, data)
     kind = r.WhichOneof("payload")
     if kind == "command":
-        return Reply(kind, command=_get_command(r.command, run_id))
+        command = _get_command(r.command, run_id)
+        return Reply(kind, command=command, message="" if command else r.command.command_id)
     if kind == "error":
         return Reply(kind, r.error.code, message=r.error.message, watermark=r.error.watermark)
     if kind == "ack":
@@ -176,7 +177,7 @@ def _get_command(c: pb.ControlCommand, run_id: str) -> Command | None:
     if kind is None:
         return None
     if c.HasField("text"):
-        loaded = json.loads(c.text)
+        loaded = from_json(c.text, {})
         params = loaded if isinstance(loaded, dict) else {}
     else:  # a server of the contract: no key names are fixed, so take the likely ones
         params = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbmonitor.audit import outside
 from nbmonitor.errors import InputError
@@ -29,6 +29,7 @@ from nbmonitor.rpc.codec.values import (
     mapping,
     maybe,
     put_optional,
+    read_params,
     seconds,
     stamp,
     text,
@@ -40,6 +41,8 @@ from nbmonitor.rpc.v1 import monitor_pb2 as pb
 
 if TYPE_CHECKING:
     from nbmonitor.events import Payload
+
+LONGEST = 86_400.0  # seconds that a command can wait: what was meant yesterday is not meant today
 
 _KIND = {k: pb.CommandKind.Value(f"COMMAND_KIND_{k.name}") for k in CommandKind}
 _KIND_BACK = {v: k for k, v in _KIND.items()}
@@ -149,20 +152,14 @@ def get_command(c: pb.Command) -> Command:
         )
     if not c.command_id:
         raise InputError("A command needs a command_id: without it a repetition could act twice.")
-    params: dict[str, Any] = {}
-    for name, raw in mapping(c.parameters).items():
-        try:
-            params[name] = json.loads(raw)
-        except ValueError:
-            params[name] = raw
     return Command(
         c.run_id,
         kind,
-        params,
+        read_params(c.parameters),
         c.command_id,
         c.actor,
         c.peer,
-        c.ttl.ToMilliseconds() / 1000.0 if c.HasField("ttl") else 60.0,
+        min(max(c.ttl.seconds + c.ttl.nanos / 1e9, 0.0), LONGEST) if c.HasField("ttl") else 60.0,
         seconds(c, "asked_at") or time.time(),
         maybe(c, "expected_state_version"),
         maybe(c, "incarnation"),

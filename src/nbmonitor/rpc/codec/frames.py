@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from nbmonitor.errors import InputError
 from nbmonitor.events import (
     Batch,
     Command,
@@ -43,7 +42,7 @@ from nbmonitor.rpc.codec.terms import (
     Hello,
     Session,
 )
-from nbmonitor.rpc.codec.values import mapping, maybe, read_params
+from nbmonitor.rpc.codec.values import mapping, maybe, parsed, read_params
 from nbmonitor.rpc.v1 import ingest_pb2 as pb
 
 if TYPE_CHECKING:
@@ -282,10 +281,7 @@ _READERS: dict[str, Any] = {
 
 def read_session(data: bytes) -> Session:
     """Read a registration; raises InputError."""
-    try:
-        s = pb.SessionInfo.FromString(data)
-    except DecodeError as error:
-        raise InputError("These bytes are no SessionInfo of the contract.") from error
+    s = parsed(pb.SessionInfo, data)
     if s.HasField("hello"):
         info = get_run(s.hello.run, origin="process")
         return Session(s.session_id, info, ours=True)

@@ -14,6 +14,7 @@ from nbmonitor.events import (
 )
 from nbmonitor.rpc.codec.values import (
     INT64_MAX,
+    from_json,
     mapping,
     maybe,
     put_optional,
@@ -158,11 +159,5 @@ def _put_controls(controls: Mapping[str, Mapping[str, Any]], out: Any) -> None:
 
 
 def _get_controls(controls: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    out: dict[str, dict[str, Any]] = {}
-    for name, raw in mapping(controls).items():
-        try:
-            facts = json.loads(raw)
-        except ValueError:
-            facts = {}
-        out[name] = facts if isinstance(facts, dict) else {}
-    return out
+    found = {name: from_json(raw, {}) for name, raw in mapping(controls).items()}
+    return {name: facts if isinstance(facts, dict) else {} for name, facts in found.items()}

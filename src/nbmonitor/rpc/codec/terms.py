@@ -112,7 +112,7 @@ class Reply:
     kind: str
     number: int = 0  # acknowledged seq, heartbeat number, error code
     ok: bool = True
-    message: str = ""
+    message: str = ""  # in words; for a command of a later version, its id
     command: Command | None = None
     demand: Demand | None = None
     welcome: Welcome | None = None

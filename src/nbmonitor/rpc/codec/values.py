@@ -6,6 +6,10 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import DecodeError
+
+from nbmonitor.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -14,6 +18,22 @@ if TYPE_CHECKING:
 
 INT64_MAX = 2**63 - 1  # numpy's int64 holds no more
 UINT32_MAX = 2**32 - 1
+FARTHEST = (
+    6e10  # seconds from 1970, either way (years 69 to 3871): protobuf's Timestamp takes hardly more
+)
+DEEPEST = (
+    64  # brackets in a stranger's JSON: beyond some hundred, reading it ends in a RecursionError
+)
+
+
+def parsed(kind: type[Any], data: bytes) -> Any:
+    """A message of some kind; raises :class:`~nbmonitor.errors.InputError` for bytes that are none."""
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise InputError(
+            f"These bytes are no {kind.__name__}; both ends may differ in version."
+        ) from error
 
 
 def text(value: object) -> str:
@@ -52,8 +72,8 @@ def i32(value: float) -> int:
 
 
 def stamp(when: float | None, target: Timestamp) -> None:
-    """Write epoch seconds; None and 0 leave the field unset."""
-    if when and math.isfinite(when):
+    """Write epoch seconds; None, 0 and what no calendar has (a stranger's clock) leave the field unset."""
+    if when and math.isfinite(when) and abs(when) < FARTHEST:
         target.FromNanoseconds(int(when * 1e9))
 
 
@@ -79,10 +99,14 @@ def put_optional(message: Any, **values: float | None) -> None:
 
 def read_params(raw: Any) -> dict[str, Any]:
     """Parameters of a command: JSON values; anything else is taken as a plain string."""
-    out: dict[str, Any] = {}
-    for name, value in mapping(raw).items():
-        try:
-            out[name] = json.loads(value)
-        except ValueError:
-            out[name] = value
-    return out
+    return {name: from_json(value, value) for name, value in mapping(raw).items()}
+
+
+def from_json(raw: str, otherwise: Any) -> Any:
+    """A JSON value of a stranger; ``otherwise`` where it is none, or nested as no value of ours is."""
+    if raw.count("[") + raw.count("{") > DEEPEST:
+        return otherwise
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return otherwise

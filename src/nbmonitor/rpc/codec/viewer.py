@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from nbmonitor.errors import InputError
 from nbmonitor.events import (
@@ -26,7 +25,7 @@ from nbmonitor.rpc.codec.events import (
     put_record,
 )
 from nbmonitor.rpc.codec.runs import get_run, put_run
-from nbmonitor.rpc.codec.values import maybe, put_optional, seconds, stamp, text, u32, u64
+from nbmonitor.rpc.codec.values import maybe, parsed, put_optional, seconds, stamp, text, u32, u64
 from nbmonitor.rpc.v1 import monitor_pb2 as pb
 
 if TYPE_CHECKING:
@@ -40,25 +39,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What a viewer wants to see. ``after_seq`` None: from now on; an empty ``run_id``: the states of every run.
-
-    ``acknowledges``: the viewer says what it received.
-    """
+    """What a viewer wants to see. ``after_seq`` None: from now on; an empty ``run_id``: the states of every run."""
 
     run_id: str = ""
     after_seq: int | None = None
     demand: Demand = field(default_factory=Demand)
     watch_id: str = ""
-    acknowledges: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One answer of a watch.
-
-    ``acknowledge_after``: bytes after which the viewer is to say what it received (0: it need not). ``left_out``:
-    pictures, and events before a resync, that the server has left out for it so far.
-    """
+    """One answer of a watch."""
 
     events: tuple[Event, ...] = ()
     runs: tuple[RunInfo, ...] = ()
@@ -66,8 +57,6 @@ class Seen:
     snapshot: tuple[Event, ...] | None = None
     caught_up: bool = False
     resync: bool = False
-    acknowledge_after: int = 0
-    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +83,6 @@ class ServerInfo:
     started_at: float
     now: float = 0.0
     caller: str = ""
-
-
-def _read(kind: type[Any], data: bytes) -> Any:
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        raise InputError(f"These bytes are no {kind.__name__} of the monitor service.") from error
 
 
 def _events(found: Iterable[pb.Event]) -> tuple[Event, ...]:
@@ -135,11 +117,10 @@ def runs(found: Sequence[RunInfo]) -> bytes:
 
 def read_watch(data: bytes) -> Watch:
     """Request of ``WatchRun``."""
-    r = _read(pb.WatchRunRequest, data)
+    r = parsed(pb.WatchRunRequest, data)
     fps = r.max_frames_per_second if r.include_images else 0.0
     demand = Demand(fps, r.max_image_dimension or 512, live=not r.idle)
-    after = None if r.from_now else r.after_seq
-    return Watch(r.run_id, after, demand, r.watch_id, r.acknowledges)
+    return Watch(r.run_id, None if r.from_now else r.after_seq, demand, r.watch_id)
 
 
 def event(said: Event) -> bytes:
@@ -149,23 +130,12 @@ def event(said: Event) -> bytes:
     return out.SerializeToString()
 
 
-def seen(
-    answer: Seen,
-    encode: Callable[[Event], bytes] = event,
-    *,
-    acknowledge_after: int = 0,
-    left_out: int = 0,
-) -> bytes:
+def seen(answer: Seen, encode: Callable[[Event], bytes] = event) -> bytes:
     """Answer of ``WatchRun``; ``encode`` gives the bytes of an event, as :func:`event` makes them.
 
     On the wire a message is its fields one after the other, so that bytes made for one viewer serve them all.
     """
-    out = pb.WatchRunResponse(
-        caught_up=answer.caught_up,
-        resync=answer.resync,
-        acknowledge_after=acknowledge_after,
-        left_out=left_out,
-    )
+    out = pb.WatchRunResponse(caught_up=answer.caught_up, resync=answer.resync)
     for info in answer.runs:
         put_run(info, out.runs.add())
     _put_index(answer.series or (), out.series)
@@ -190,11 +160,11 @@ _EVENTS = _varint(pb.WatchRunResponse.EVENTS_FIELD_NUMBER << 3 | 2)  # 2: bytes 
 _SNAPSHOT = _varint(pb.WatchRunResponse.SNAPSHOT_FIELD_NUMBER << 3 | 2)
 
 
-def read_adjust(data: bytes) -> tuple[str, Demand, int]:
-    """Request of ``AdjustWatch``: which watch, what its viewer wants, or (above 0) how much it has received."""
-    r = _read(pb.AdjustWatchRequest, data)
-    demand = Demand(r.max_frames_per_second, r.max_image_dimension or 512, live=not r.idle)
-    return r.watch_id, demand, r.received_bytes
+def read_adjust(data: bytes) -> tuple[str, Demand]:
+    """Request of ``AdjustWatch``."""
+    r = parsed(pb.AdjustWatchRequest, data)
+    wanted = Demand(r.max_frames_per_second, r.max_image_dimension or 512, live=not r.idle)
+    return r.watch_id, wanted
 
 
 def adjusted(found: bool) -> bytes:
@@ -204,7 +174,7 @@ def adjusted(found: bool) -> bytes:
 
 def read_history(data: bytes) -> History:
     """Request of ``GetHistory``; raises InputError."""
-    r = _read(pb.GetHistoryRequest, data)
+    r = parsed(pb.GetHistoryRequest, data)
     axis: Any = r.axis or "step"
     kind: Any = r.kind or "step"
     if axis not in {"step", "epoch", "time"} or kind not in {"step", "epoch"}:
@@ -253,7 +223,7 @@ def history(
 
 def read_send(data: bytes) -> Command:
     """Request of ``SendCommand``; raises InputError."""
-    return get_command(_read(pb.SendCommandRequest, data).command)
+    return get_command(parsed(pb.SendCommandRequest, data).command)
 
 
 def sent(record: CommandRecord) -> bytes:
@@ -265,7 +235,7 @@ def sent(record: CommandRecord) -> bytes:
 
 def read_list_commands(data: bytes) -> str:
     """Request of ``ListCommands``: the run's id."""
-    return str(_read(pb.ListCommandsRequest, data).run_id)
+    return str(parsed(pb.ListCommandsRequest, data).run_id)
 
 
 def commands(records: Sequence[CommandRecord]) -> bytes:
@@ -281,14 +251,14 @@ def commands(records: Sequence[CommandRecord]) -> bytes:
 
 def read_server_info(data: bytes) -> ServerInfo:
     """Answer of ``GetServerInfo``."""
-    r = _read(pb.GetServerInfoResponse, data)
+    r = parsed(pb.GetServerInfoResponse, data)
     started, now = seconds(r, "started_at") or 0.0, seconds(r, "server_time") or 0.0
     return ServerInfo(r.version, r.server_epoch, started, now, r.caller)
 
 
 def read_runs(data: bytes) -> tuple[RunInfo, ...]:
     """Answer of ``ListRuns``."""
-    found = _read(pb.ListRunsResponse, data).runs
+    found = parsed(pb.ListRunsResponse, data).runs
     return tuple(get_run(r, origin="remote") for r in found)
 
 
@@ -303,13 +273,12 @@ def watch(wanted: Watch) -> bytes:
         max_frames_per_second=wanted.demand.fps,
         watch_id=wanted.watch_id,
         idle=not wanted.demand.live,
-        acknowledges=wanted.acknowledges,
     ).SerializeToString()
 
 
 def read_seen(data: bytes) -> Seen:
     """Answer of ``WatchRun``."""
-    r = _read(pb.WatchRunResponse, data)
+    r = parsed(pb.WatchRunResponse, data)
     return Seen(
         _events(r.events),
         tuple(get_run(info, origin="remote") for info in r.runs),
@@ -317,8 +286,6 @@ def read_seen(data: bytes) -> Seen:
         _events(r.snapshot) if r.snapshot else None,
         r.caught_up,
         r.resync,
-        r.acknowledge_after,
-        r.left_out,
     )
 
 
@@ -341,11 +308,6 @@ def adjust(watch_id: str, demand: Demand) -> bytes:
     ).SerializeToString()
 
 
-def received(watch_id: str, total: int) -> bytes:
-    """Request of ``AdjustWatch`` that says what was received: ``total`` bytes of answers of the watch so far."""
-    return pb.AdjustWatchRequest(watch_id=watch_id, received_bytes=total).SerializeToString()
-
-
 def ask_history(asked: History) -> bytes:
     """Request of ``GetHistory``."""
     out = pb.GetHistoryRequest(
@@ -363,12 +325,12 @@ def ask_history(asked: History) -> bytes:
 
 def read_index(data: bytes) -> tuple[SeriesInfo, ...]:
     """Answer of ``GetHistory`` with ``index_only``."""
-    return _get_index(_read(pb.GetHistoryResponse, data).series)
+    return _get_index(parsed(pb.GetHistoryResponse, data).series)
 
 
 def read_window(data: bytes) -> Window:
     """Answer of ``GetHistory`` for one series."""
-    found = _read(pb.GetHistoryResponse, data).series
+    found = parsed(pb.GetHistoryResponse, data).series
     if not found:
         return Window(np.zeros(0), np.zeros(0, np.float32), 0, exact=True)
     s = found[0]
@@ -377,7 +339,7 @@ def read_window(data: bytes) -> Window:
 
 def read_points(data: bytes) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Answer of ``GetHistory`` with ``every_point`` for one series."""
-    found = _read(pb.GetHistoryResponse, data).series
+    found = parsed(pb.GetHistoryResponse, data).series
     if not found:
         return np.zeros(0, np.int64), np.zeros(0)
     return np.array(found[0].steps, np.int64), np.array(found[0].values, np.float64)
@@ -392,10 +354,10 @@ def send(command: Command) -> bytes:
 
 def read_sent(data: bytes) -> CommandRecord | None:
     """Answer of ``SendCommand``."""
-    return get_record(_read(pb.SendCommandResponse, data).record)
+    return get_record(parsed(pb.SendCommandResponse, data).record)
 
 
 def read_commands(data: bytes) -> tuple[CommandRecord, ...]:
     """Answer of ``ListCommands``."""
-    found = map(get_record, _read(pb.ListCommandsResponse, data).records)
+    found = map(get_record, parsed(pb.ListCommandsResponse, data).records)
     return tuple(r for r in found if r is not None)
