@@ -319,7 +319,7 @@ class Broker:
             if known is not None:
                 return known
             hand = Hand(command.actor, not command.peer, self._viewers(entry))
-            record, entry.info = judged(entry.info, command, hand, now)
+            record, entry.info = judged(entry.info, command, hand, now, entry.commands.all())
             if record.state is CommandState.APPLIED or entry.info.wheel == command.actor:
                 entry.steered = self._monotonic()
             entry.commands.open(record, self._monotonic())

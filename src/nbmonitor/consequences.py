@@ -21,7 +21,7 @@ def told(info: RunInfo, event: Event) -> RunInfo:
         changes["step"] = event.step
     if isinstance(payload, Status):
         changes |= {"state": payload.state, "message": payload.message}
-        changes["state_version"] = info.state_version + 1
+        changes["state_version"] = info.state_version + (payload.state is not info.state)
         changes["ended_at"] = event.time if payload.state.ended else None
     elif isinstance(payload, RunUpdate):
         for name in RunUpdate.__slots__:

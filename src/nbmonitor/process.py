@@ -14,9 +14,10 @@ from nbmonitor.errors import EnvironmentMissingError, ServerError
 from nbmonitor.store import open_store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from nbmonitor.rpc.discovery import Found
+    from nbmonitor.rpc.announcement import Announcement
     from nbmonitor.rpc.publisher import Publisher
     from nbmonitor.rpc.server import Server
     from nbmonitor.settings import Settings
@@ -34,7 +35,7 @@ class Process:
         self.active: Run | None = None
         self.in_kernel = False  # the extension is loaded: runs report here
         self._publishers: list[Publisher] = []
-        self._announced: Found | None = None
+        self._announced: Announcement | None = None
         self._count = 0
         self._pid = os.getpid()
 
@@ -51,7 +52,8 @@ class Process:
         A port that is taken is warned of, and a free one is used instead: a monitor does not end a training. With
         ``strict`` it raises :class:`~nbmonitor.errors.ServerError`.
         """
-        from nbmonitor.rpc import auth, discovery
+        from nbmonitor.rpc import auth
+        from nbmonitor.rpc.announcement import Announcement
 
         with self._lock:
             if self.server is None:
@@ -62,8 +64,9 @@ class Process:
                     token_file.unlink(missing_ok=True)
                     raise
                 self.token_file = token_file
-                self._announced = discovery.write(server.address, self.token_file)
                 self.server = server
+                announced = Announcement(self.open_broker(settings), server.address, token_file)
+                self._announced = announced.start()
                 if settings.otel:
                     _offer(server)
             return self.server
@@ -82,7 +85,7 @@ class Process:
             warnings.warn(f"{error} A free port is used instead.", stacklevel=5)
             return Server(broker, host=settings.host, token_file=token_file).start()
 
-    def publisher(self, address: str, token: str | None) -> Publisher:
+    def publisher(self, address: str, token: str | Callable[[], str | None] | None) -> Publisher:
         """Return a started road to a server elsewhere, closed with this process."""
         from nbmonitor.rpc.publisher import Publisher
 
@@ -121,10 +124,8 @@ class Process:
                     file=sys.stderr,
                 )
         if server is not None:
-            from nbmonitor.rpc import discovery
-
             if announced is not None:
-                discovery.remove(announced)
+                announced.close()
             server.close()
         if token_file is not None:
             token_file.unlink(missing_ok=True)

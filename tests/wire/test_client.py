@@ -384,8 +384,8 @@ def test_a_viewer_that_does_not_keep_up_is_told_to_read_again(local, client, eve
     box._max_events = 100
     for k in range(300):
         local.say(LogLine(str(k)), step=k)
-    eventually(lambda: box.drain().resync)
     eventually(lambda: client.events(local.run_id)[-1].payload == LogLine("299"))
+    assert box.drain().resync
 
 
 def test_no_server_a_wrong_token_and_none(server, broker):
@@ -431,7 +431,8 @@ def test_a_viewer_that_never_reads_turns_into_a_resync_and_not_into_memory(local
     with dial(server.address) as channel:
         call = method(channel, MONITOR, "WatchRun")(asked, metadata=metadata(server.token))
         assert viewer.read_seen(next(call)).caught_up
-        (box,) = server._monitor._boxes
+        (showing,) = server._monitor._showings
+        box = showing._box
         for _ in range(60):
             local.say(*(LogLine("x" * 1_000) for _ in range(1_000)))
         assert box.dropped > 0

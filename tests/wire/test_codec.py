@@ -230,7 +230,8 @@ def test_heartbeat_demand_and_hello():
     assert trainer.read_response(trainer.flow("r", numbers), "r").demand == numbers
     for wanted in (numbers, Demand(30, 256), Demand(0, 512)):
         assert viewer.read_watch(viewer.watch(viewer.Watch("r", 3, wanted, "w"))).demand == wanted
-        assert viewer.read_adjust(viewer.adjust("w", wanted)) == ("w", wanted)
+        assert viewer.read_adjust(viewer.adjust("w", wanted)) == ("w", wanted, 0)
+    assert viewer.read_adjust(viewer.received("w", 77))[::2] == ("w", 77)
     frame = trainer.read_request(trainer.hello(INFO, "secret", 4))
     assert (frame.hello.secret, frame.hello.first_unacked) == ("secret", 4)
     assert asdict(frame.hello.info) == asdict(replace(INFO, origin="process"))

@@ -20,6 +20,7 @@ from nbmonitor.errors import AttachError, ServerError
 from nbmonitor.rpc import auth, codec, discovery, health, places
 from nbmonitor.rpc.auth import metadata
 from nbmonitor.rpc.channel import explain
+from nbmonitor.rpc.discovery import Announced
 from nbmonitor.rpc.limits import Refused
 from nbmonitor.rpc.server import Server
 from nbmonitor.rpc.threads import Pool, back_off
@@ -284,14 +285,16 @@ def test_a_token_file_that_is_none(tmp_path):
 def test_discovery_never_holds_the_token(runtime):
     token = auth.new_token()
     path = auth.write_token(token)
-    found = discovery.write("127.0.0.1:5005", path, runs=("a", "b"))
+    found = discovery.write(
+        "127.0.0.1:5005", path, runs=(Announced("i", "a", "running"), Announced("j", "b"))
+    )
     file = runtime / found.name
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert token not in file.read_text()
     assert discovery.find(5005) == found
     assert discovery.find(5006) is None
-    assert found.runs == ("a", "b")
-    again = discovery.write("127.0.0.1:5005", path, runs=("c",))
+    assert [r.name for r in found.runs] == ["a", "b"]
+    again = discovery.write("127.0.0.1:5005", path, runs=(Announced("k", 'ç"c'),))
     assert discovery.servers() == [again]
     discovery.remove(again)
     discovery.remove(again)

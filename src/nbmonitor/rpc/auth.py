@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import getpass
 import os
-import platform
 import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from nbmonitor.audit import whoami
 from nbmonitor.errors import AttachError, SettingError
 from nbmonitor.rpc import codec, keys
 from nbmonitor.rpc.keys import Keyring, new_token, presentable
@@ -282,18 +280,9 @@ def read_token(path: str | Path) -> str:
     return token
 
 
-def metadata(token: str | None) -> tuple[tuple[str, str], ...]:
-    """Call metadata for a token: it, and what this client calls itself."""
-    return ((HEADER, f"Bearer {token}"), (CLIENT, _myself())) if token else ()
-
-
-@functools.cache
-def _myself() -> str:
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # no such user in a container
-        user = "somebody"
-    return presentable(f"{user}@{platform.node()}") or "somebody"
+def metadata(token: str | None, actor: str = "") -> tuple[tuple[str, str], ...]:
+    """Call metadata for a token: it, and what this client calls itself (``user@host`` by default)."""
+    return ((HEADER, f"Bearer {token}"), (CLIENT, presentable(actor or whoami()))) if token else ()
 
 
 __all__ = [

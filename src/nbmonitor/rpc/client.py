@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import numpy as np
 
-from nbmonitor.audit import OWN, whoami
+from nbmonitor.audit import OWN
 from nbmonitor.errors import AttachError, InputError, UnknownRunError
 from nbmonitor.events import CommandRecord, CommandState, LinkState, Status
 from nbmonitor.interfaces import Window
-from nbmonitor.rpc import auth, codec, threads
+from nbmonitor.rpc import codec, threads
 from nbmonitor.rpc.absence import QUIET, Absence
+from nbmonitor.rpc.bearer import Bearer
 from nbmonitor.rpc.channel import check, dial, explain, method
 from nbmonitor.rpc.codec import audits
 from nbmonitor.rpc.codec import viewer as wire
@@ -35,7 +36,6 @@ SENDING = 1.5  # and for the one to a command, in the thread that paints
 SILENCE = 2.0  # seconds without an answer of a watch after which the link is stale (it speaks every half second)
 SLOW = 1.5  # seconds of a round trip beyond which a link is degraded
 MEASURE = 2.0  # seconds between two round trips
-CLIENT = "x-nbmonitor-client"  # what a client calls itself, for display
 WINDOWS = 64  # of series, kept to be shown while the link is down
 
 
@@ -45,11 +45,15 @@ class Client:
     Parameters
     ----------
     address
-        ``host:port`` of the server.
+        ``host:port`` or ``unix:/path`` of the server.
     token
-        Its token.
+        Its token, or what returns it, asked anew at every call.
     actor
         What this viewer calls itself where the token has no name; ``user@host`` by default.
+    name
+        How its place is called in front of people, where that is not ``address``.
+    on_close
+        Called when the client was closed: ends what was opened to get there.
     monotonic
         A monotonic clock, in seconds.
     lost_after
@@ -64,15 +68,19 @@ class Client:
     def __init__(
         self,
         address: str,
-        token: str | None = None,
+        token: str | Callable[[], str | None] | None = None,
         *,
         actor: str = "",
+        name: str = "",
+        on_close: Callable[[], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         lost_after: float = 30.0,
     ) -> None:
         self.forked = False
-        self._address = check(address)
-        self._metadata = (*auth.metadata(token), (CLIENT, actor or whoami()))
+        self._target = check(address)
+        self._address = name or self._target
+        self._metadata = Bearer(token, actor)
+        self._on_close = on_close
         self._monotonic = monotonic
         self._absence = Absence(self._address, lost_after)
         self._channel: grpc.Channel | None = None
@@ -93,7 +101,7 @@ class Client:
     def connect(self, timeout: float = 5.0) -> Client:
         """Attach. Raises :class:`~nbmonitor.errors.AttachError` with the remedy."""
         end = time.monotonic() + timeout
-        channel = self._channel = dial(self._address)
+        channel = self._channel = dial(self._target)
         try:
             self._server = wire.read_server_info(self._ask("GetServerInfo", b"", timeout))
             found = wire.read_runs(self._ask("ListRuns", b"", max(end - time.monotonic(), 0.1)))
@@ -113,6 +121,7 @@ class Client:
         if self.forked:
             return
         with self._lock:
+            on_close, self._on_close = self._on_close, None
             watches = [w for w in (self._all, *self._watches.values()) if w is not None]
             self._all, self._watches = None, {}
             channel, self._channel = self._channel, None
@@ -125,6 +134,8 @@ class Client:
             watch.join()
         if channel is not None:
             channel.close()
+        if on_close is not None:
+            on_close()
 
     def ask_server(self, timeout: float = DEADLINE) -> tuple[wire.ServerInfo, float]:
         """Who answers, and the seconds that took. Raises :class:`~nbmonitor.errors.AttachError`."""

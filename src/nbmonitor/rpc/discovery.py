@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import socket
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,15 +14,37 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from nbmonitor import address as addresses
+from nbmonitor._version import __version__
+from nbmonitor.errors import AttachError
+from nbmonitor.events import RunState
 from nbmonitor.rpc.places import keep, places
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _PREFIX = "server-"
+LISTED = 8  # runs of one name that a message lists
 
 
-def _space() -> str:
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A run of a server, as its file tells of it."""
+
+    run_id: str
+    name: str
+    state: str = "initializing"
+
+    @property
+    def alive(self) -> bool:
+        """Whether it may still say something."""
+        return self.state not in _OVER
+
+
+_OVER = frozenset({*(str(s) for s in RunState if s.ended), str(RunState.LOST)})
+
+
+def space() -> str:
     """Name of the space in which the ids of processes count; "" where there is but one."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
@@ -31,20 +54,27 @@ def _space() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A server: ``address`` as ``host:port``, its process, the file with its token, names of its runs.
+    """A server: its ``address`` (``host:port`` or ``unix:/path``), process, file with its token, runs (newest first).
 
     ``machine`` is where it runs: a home folder may be shared by many machines, and their processes' ids say nothing
-    here. ``space`` is where its ``pid`` counts, which within one machine differs between containers.
+    here. ``space`` is where its ``pid`` counts, which within one machine differs between containers. ``fingerprint`` is
+    that of its certificate, "" without TLS.
     """
 
     address: str
-    port: int
     pid: int
     token_file: str
     started: float
-    runs: tuple[str, ...] = field(default=())
+    runs: tuple[Announced, ...] = field(default=())
     machine: str = field(default_factory=platform.node)
-    space: str = field(default_factory=_space)
+    space: str = field(default_factory=space)
+    fingerprint: str = ""
+    version: str = __version__
+
+    @property
+    def port(self) -> int:
+        """Its port; 0 for a Unix socket."""
+        return addresses.parse(self.address).port or 0
 
     @property
     def name(self) -> str:
@@ -52,15 +82,26 @@ class Found:
         machine = "".join(c if c.isalnum() else "-" for c in self.machine)[:64]
         return f"{_PREFIX}{machine}-{self.pid}-{self.port}.json"
 
+    @property
+    def alive(self) -> bool:
+        """Whether a run of it may still say something."""
+        return any(r.alive for r in self.runs)
+
 
 def write(
-    address: str, token_file: str | Path, *, runs: Sequence[str] = (), started: float | None = None
+    address: str,
+    token_file: str | Path,
+    *,
+    runs: Sequence[Announced] = (),
+    started: float | None = None,
+    fingerprint: str = "",
 ) -> Found:
     """Announce a server of this process (again, when its runs changed)."""
-    port = int(address.rpartition(":")[2])
     since = started if started is not None else psutil.Process().create_time()
-    found = Found(address, port, os.getpid(), str(token_file), since, tuple(runs))
-    keep(found.name, json.dumps(asdict(found)) + "\n")
+    path = str(Path(token_file).expanduser().absolute())
+    found = Found(address, os.getpid(), path, since, tuple(runs), fingerprint=fingerprint)
+    # Readable as it is: on another machine a few lines of sh look for the token file in it (`ssh`).
+    keep(found.name, json.dumps(asdict(found), ensure_ascii=False) + "\n")
     return found
 
 
@@ -77,10 +118,8 @@ def servers() -> list[Found]:
         found = _read(path)
         if found is None or found.machine != platform.node():
             continue
-        if (
-            found.space != _space()
-        ):  # nothing can be said of its process: whether it listens, counts
-            if _listens(found.port):
+        if found.space != space():  # nothing can be said of its process: whether it listens, counts
+            if _listens(found.address):
                 out.setdefault(found.name, found)
         elif psutil.pid_exists(found.pid):
             out.setdefault(found.name, found)
@@ -95,22 +134,83 @@ def find(port: int) -> Found | None:
     return next((f for f in servers() if f.port == port), None)
 
 
+def parse(text: str) -> Found | None:
+    """Read an announcement; None for what is none."""
+    try:
+        raw = json.loads(text)
+        where = addresses.parse(str(raw["address"])).target
+        runs = tuple(
+            Announced(str(r["run_id"]), str(r["name"]), str(r.get("state", "")))
+            for r in raw.get("runs", ())
+        )
+        return Found(
+            where,
+            int(raw["pid"]),
+            str(raw["token_file"]),
+            float(raw["started"]),
+            runs,
+            str(raw.get("machine", platform.node())),
+            str(raw.get("space", space())),
+            str(raw.get("fingerprint", "")),
+            str(raw.get("version", "")),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, AttachError):
+        return None
+
+
+def choose(
+    found: Iterable[Found], run: str = "", *, where: str = "on this machine", prefix: str = ""
+) -> tuple[Found, Announced | None]:
+    """The server (and run) that is meant by the name or id of a run; without one, the newest server.
+
+    A run that goes on is preferred to those of its name that ended, and a server that has such a run to one that has
+    none. ``where`` and ``prefix`` (of an address with a run's id behind it) are for the words of a refusal.
+
+    Raises
+    ------
+    AttachError
+        When there is none, or several are meant; it lists them with what to say instead.
+    """
+    found = sorted(found, key=lambda f: (f.alive, f.started), reverse=True)
+    if not found:
+        raise AttachError(
+            f"No nbmonitor server runs {where}. Expected a trainer: one that called nbmonitor.init(...) or "
+            "`nbmonitor serve`, by the same user."
+        )
+    if not run:
+        return found[0], None
+    meant = [(f, r) for f in found for r in f.runs if r.run_id == run]
+    named = [(f, r) for f in found for r in f.runs if r.name == run]
+    meant = meant or [(f, r) for f, r in named if r.alive] or named
+    if not meant:
+        there = _listed([(f, r) for f in found for r in f.runs], prefix) or "\n    none yet"
+        raise AttachError(f"There is no run {_shown(run)!r} {where}. Expected one of:{there}")
+    if len(meant) == 1 or (not meant[0][1].alive and len({f.name for f, _ in meant}) == 1):
+        return meant[0]  # of runs that ended side by side, the newest
+    raise AttachError(
+        f"{len(meant)} runs {where} are called {_shown(run)!r}. Expected one: name it by its id:"
+        f"{_listed(meant, prefix)}"
+    )
+
+
+def _listed(runs: Sequence[tuple[Found, Announced]], prefix: str) -> str:
+    lines = [
+        f"\n    {prefix}{_shown(r.run_id)}  {_shown(r.name)}  ({_shown(r.state)}; {f.address}, pid {f.pid})"
+        for f, r in runs[:LISTED]
+    ]
+    return "".join(lines) + (f"\n    and {len(runs) - LISTED} more" if len(runs) > LISTED else "")
+
+
+def _shown(text: str) -> str:
+    return re.sub(r"[^\w .:@+\-/]", "?", text)[:80]
+
+
 def _read(path: Path) -> Found | None:
     try:
         if path.stat().st_uid != os.getuid():
             return None  # somebody else's file could send a token to somebody else's server
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        return Found(
-            str(raw["address"]),
-            int(raw["port"]),
-            int(raw["pid"]),
-            str(raw["token_file"]),
-            float(raw["started"]),
-            tuple(str(r) for r in raw.get("runs", ())),
-            str(raw.get("machine", platform.node())),
-            str(raw.get("space", _space())),
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
 
 
@@ -126,10 +226,18 @@ def _unlink(path: Path) -> None:
         path.unlink()
 
 
-def _listens(port: int) -> bool:
-    """Whether somebody listens on a port of this machine."""
+def _listens(address: str) -> bool:
+    """Whether somebody listens there, on this machine."""
+    where = addresses.parse(address)
+    family, place = (
+        (socket.AF_UNIX, where.path)
+        if where.kind == "unix"
+        else (socket.AF_INET6 if ":" in where.host else socket.AF_INET, (where.host, where.port))
+    )
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=0.2):
+        with socket.socket(family) as probe:
+            probe.settimeout(0.2)
+            probe.connect(place)
             return True
     except OSError:
         return False

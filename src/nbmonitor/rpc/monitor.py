@@ -12,31 +12,22 @@ import grpc
 from nbmonitor._version import __version__
 from nbmonitor.audit import KEPT, NOTEBOOK, OWN, AuditRow
 from nbmonitor.errors import InputError, NbMonitorError, UnknownRunError
-from nbmonitor.events import Batch, Status
 from nbmonitor.rpc import codec
 from nbmonitor.rpc.codec import audits
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.encoded import Encoded
 from nbmonitor.rpc.limits import TRAINERS, VIEWERS, Refused
+from nbmonitor.rpc.showing import Showing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nbmonitor.broker import Broker
-    from nbmonitor.events import Event, RunInfo
-    from nbmonitor.interfaces import SeriesInfo
     from nbmonitor.rpc.limits import Gate
-    from nbmonitor.subscription import Subscription
 
 CLIENT = "x-nbmonitor-client"  # what a client calls itself, for display
-TICK = (
-    0.5  # seconds: a watch says something at least that often, so that silence means a broken link
-)
-FRAMES = 60.0  # answers a second of one watch, at most
-SLACK = 0.004  # seconds by which a picture may be early: the clock of a tick is no better
-SPARSE = 200  # events of a first picture
-REFRESH = 0.25  # seconds between two descriptions of a run, or two indexes of its series
-REFRESH_ALL = 1.0  # seconds between two descriptions of every run, while no state changes
+STUCK = 60.0  # seconds for which gRPC may fail to take an answer, because nobody reads
+SWEEP = 1.0  # seconds between two looks for such watches
 
 _LATER = {
     "UpdateRun": "runs cannot be renamed or annotated through this server yet",
@@ -69,8 +60,9 @@ class Monitor:
         self._info = wire.ServerInfo(__version__, epoch, time.time())
         self._encoded = Encoded()
         self._lock = threading.Lock()
-        self._watches: dict[str, Subscription] = {}
-        self._boxes: set[Subscription] = set()
+        self._watches: dict[str, Showing] = {}
+        self._showings: dict[Showing, grpc.ServicerContext] = {}
+        self._swept = 0.0
         self._closed = False
 
     def handlers(self) -> dict[str, Any]:
@@ -85,7 +77,7 @@ class Monitor:
             "ListAuditEvents": self._list_audit,
         }
         out: dict[str, Any] = {
-            name: grpc.unary_unary_rpc_method_handler(_judged(inner))
+            name: grpc.unary_unary_rpc_method_handler(self._judged(inner))
             for name, inner in unary.items()
         }
         out["WatchRun"] = grpc.unary_stream_rpc_method_handler(self._watch)
@@ -112,11 +104,11 @@ class Monitor:
         """End every watch; waits at most so many seconds for their last answers."""
         with self._lock:
             self._closed = True
-            boxes = list(self._boxes)
-        for box in boxes:
-            box.close()
+            showings = list(self._showings)
+        for showing in showings:
+            showing.close()
         end = time.monotonic() + wait
-        while self._boxes and time.monotonic() < end:
+        while self._showings and time.monotonic() < end:
             time.sleep(0.01)
 
     # --- unary -------------------------------------------------------------------------------------------------------
@@ -130,11 +122,13 @@ class Monitor:
         return wire.runs(self._broker.runs())
 
     def _adjust(self, data: bytes, _context: grpc.ServicerContext) -> bytes:
-        watch_id, demand = wire.read_adjust(data)
-        box = self._watches.get(watch_id)
-        if box is not None:
-            box.demand = demand
-        return wire.adjusted(box is not None)
+        watch_id, demand, received = wire.read_adjust(data)
+        showing = self._watches.get(watch_id)
+        if showing is not None and received:
+            showing.received(received)
+        elif showing is not None:
+            showing.adjust(demand)
+        return wire.adjusted(showing is not None)
 
     def _history(self, data: bytes, _context: grpc.ServicerContext) -> bytes:
         asked = wire.read_history(data)
@@ -181,23 +175,24 @@ class Monitor:
             box = self._broker.subscribe(wanted.run_id or None, after_seq=wanted.after_seq)
         except NbMonitorError as error:
             raise _refusal(error) from error
-        box.demand, box.viewer = wanted.demand, _actor(context)
+        showing = Showing(self._broker, self._encoded, wanted, box)
+        box.viewer = _actor(context)
         self._note("attach", wanted.run_id, context)
         with self._lock:
             if self._closed:
                 box.close()
                 raise Refused(grpc.StatusCode.UNAVAILABLE, "the server stops; come back later")
-            self._boxes.add(box)
+            self._showings[showing] = context
             if wanted.watch_id:
-                self._watches[wanted.watch_id] = box
+                self._watches[wanted.watch_id] = showing
         try:
-            if context.add_callback(box.close):
-                yield from self._look(wanted.run_id, box)
+            if context.add_callback(showing.close):
+                yield from showing.answers()
         finally:
             box.close()
             with self._lock:
-                self._boxes.discard(box)
-                if self._watches.get(wanted.watch_id) is box:
+                self._showings.pop(showing, None)
+                if self._watches.get(wanted.watch_id) is showing:
                     del self._watches[wanted.watch_id]
             self._note("detach", wanted.run_id, context)
 
@@ -205,79 +200,34 @@ class Monitor:
         row = AuditRow(time.time(), action, _actor(context), context.peer(), run_id)
         self._broker.journal.record(row)
 
-    def _look(self, run_id: str, box: Subscription) -> Iterator[bytes]:
-        runs: dict[str, RunInfo] = {}
-        series: tuple[SeriesInfo, ...] = ()
-        refreshed, pictured, first = 0.0, 0.0, True
-        held: dict[
-            str, Event
-        ] = {}  # pictures whose turn has not come: another viewer may want more of them
-        last = False
-        while not last:
-            started = time.monotonic()
-            last = (
-                box.closed
-            )  # looked at before the drain: what was said before the close is still handed on
-            mail = box.drain()
-            fresh: dict[str, Any] = {}
-            every = REFRESH if run_id or mail.events else REFRESH_ALL
-            due = first or last or mail.resync or started - refreshed >= every
-            if due or any(isinstance(e.payload, Status) for e in mail.events):
-                refreshed = started
-                found = (self._broker.run(run_id),) if run_id else self._broker.runs()
-                fresh["runs"] = tuple(r for r in found if runs.get(r.run_id) != r)
-                runs = {r.run_id: r for r in found}
-                if run_id and (index := tuple(self._broker.series(run_id))) != series:
-                    series = fresh["series"] = index
-            if run_id and (first or mail.resync):
-                fresh["snapshot"] = self._first_picture(run_id)
-            events, pictures = _sorted_out(mail.events)
-            held |= pictures
-            if held and (last or started - pictured >= 1.0 / max(box.demand.fps, 1e-3) - SLACK):
-                pictured = started
-                events = sorted((*events, *held.values()), key=lambda e: e.seq)
-                held = {}
-            answer = wire.Seen(
-                tuple(events), caught_up=first, resync=mail.resync and not first, **fresh
-            )
-            first = False
-            yield wire.seen(answer, self._encoded)
-            if last:
-                return
-            # No faster than a screen, and an answer at least every TICK.
-            time.sleep(max(1.0 / FRAMES - (time.monotonic() - started), 0.0))
-            wait = (
-                TICK
-                if not held
-                else min(TICK, pictured + 1.0 / max(box.demand.fps, 1e-3) - time.monotonic())
-            )
-            box.wait(max(wait, 0.0))
+    def _sweep(self) -> None:
+        """End the watches whose thread gRPC holds because nobody reads. Called by whoever asks for something."""
+        now = time.monotonic()
+        if now - self._swept < SWEEP:
+            return
+        self._swept = now
+        with self._lock:
+            stuck = [c for s, c in self._showings.items() if s.stuck > STUCK]
+        for context in stuck:
+            context.cancel()  # type: ignore[no-untyped-call]
 
-    def _first_picture(self, run_id: str) -> tuple[Event, ...]:
-        sparse = self._broker.events(run_id, limit=SPARSE)
-        return tuple(sorted((*sparse, *self._broker.latest(run_id)), key=lambda e: e.seq))
+    def _judged(
+        self, inner: Callable[[bytes, Any], bytes]
+    ) -> Callable[[bytes, grpc.ServicerContext], bytes]:
+        def call(data: bytes, context: grpc.ServicerContext) -> bytes:
+            self._sweep()
+            try:
+                return inner(data, context)
+            except NbMonitorError as error:
+                raise _refusal(error) from error
+
+        return call
 
 
 def _actor(context: grpc.ServicerContext) -> str:
     """Whom a call comes from. "you" is whoever looks, which is somebody else in every other notebook."""
     said = dict(context.invocation_metadata()).get(CLIENT, "")
     return str(said) if said and said not in (OWN, NOTEBOOK) else "another viewer"
-
-
-def _sorted_out(events: list[Event]) -> tuple[list[Event], dict[str, Event]]:
-    """Events without the pictures, and the newest picture of each split."""
-    pictures = {e.payload.split: e for e in events if isinstance(e.payload, Batch)}
-    return [e for e in events if not isinstance(e.payload, Batch)], pictures
-
-
-def _judged(inner: Callable[[bytes, Any], bytes]) -> Callable[[bytes, Any], bytes]:
-    def call(data: bytes, context: grpc.ServicerContext) -> bytes:
-        try:
-            return inner(data, context)
-        except NbMonitorError as error:
-            raise _refusal(error) from error
-
-    return call
 
 
 def _refusal(error: NbMonitorError) -> Refused:

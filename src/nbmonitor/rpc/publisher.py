@@ -28,7 +28,8 @@ from nbmonitor.events import (
     Status,
     new_id,
 )
-from nbmonitor.rpc import auth, codec, threads
+from nbmonitor.rpc import codec, threads
+from nbmonitor.rpc.bearer import Bearer
 from nbmonitor.rpc.buffer import MOST
 from nbmonitor.rpc.channel import check, code_of, dial, explain, method
 from nbmonitor.rpc.codec import trainer as wire
@@ -59,9 +60,10 @@ class Publisher:
     Parameters
     ----------
     address
-        ``host:port`` of the server.
+        ``host:port`` or ``unix:/path`` of the server.
     token
-        Its token; without one a server takes a new run from its own machine alone.
+        Its token, or what returns it, asked anew at every call; without one a server takes a new run from its own
+        machine alone.
     most
         Bytes of numbered events kept.
     retry
@@ -76,7 +78,7 @@ class Publisher:
     def __init__(
         self,
         address: str,
-        token: str | None = None,
+        token: str | Callable[[], str | None] | None = None,
         *,
         most: int = MOST,
         retry: tuple[float, float] = (0.1, 30.0),
@@ -84,7 +86,7 @@ class Publisher:
         self.address = check(address)
         self.forked = False
         self.problem = ""
-        self._metadata = auth.metadata(token)
+        self._metadata = Bearer(token)
         self._retry = retry
         self._secret = secrets.token_hex(16)
         self._out = Sender(most)

@@ -18,12 +18,13 @@ from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.subscription import Subscription, most
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from nbmonitor.interfaces import SeriesInfo
 
 SPARSE = 500  # sparse events kept of a run
 IDLE = 30.0  # seconds after which a watch that nobody uses ends
+TELL = 2.0  # seconds after which the server is told what was received, however little it is
 
 _log = logging.getLogger("nbmonitor")
 
@@ -48,7 +49,7 @@ class Watching:
     def __init__(
         self,
         channel: grpc.Channel,
-        metadata: tuple[tuple[str, str], ...],
+        metadata: Iterable[tuple[str, str]],
         run_id: str,
         *,
         cursor: int | None = None,
@@ -71,10 +72,13 @@ class Watching:
         self._channel = channel
         self._metadata = metadata
         self._on_seen = on_seen
-        self._watch_id = new_id("w")
+        self._watch_id = ""  # of one life of the stream: what was received is counted in it
         self._asked = Demand()
         self._asking = threading.Lock()
         self._call_out = False
+        self._received = self._told = 0  # bytes
+        self._told_at = 0.0
+        self._left_out = 0  # by the server, in this life
         self._closing = threading.Event()
         self._call: Any = None
         self._thread = threading.Thread(
@@ -114,17 +118,31 @@ class Watching:
             if self._call_out or wanted == self._asked or not self.connected:
                 return
             self._asked, self._call_out = wanted, True
+        if not self._say(wire.adjust(self._watch_id, wanted), self._adjusted):
+            self._call_out = False
+
+    def _say(self, words: bytes, then: Callable[[Any], None] = lambda _: None) -> bool:
+        """Tell the server something about this watch; does not wait. False when the channel was closed meanwhile."""
         ask = method(self._channel, codec.MONITOR, "AdjustWatch")
         try:
-            call = ask.future(
-                wire.adjust(self._watch_id, wanted), timeout=5.0, metadata=self._metadata
-            )
-            call.add_done_callback(
-                self._adjusted
-            )  # keeps the call, too: without owner it is cancelled
-        except ValueError as error:  # the channel was closed meanwhile
-            self._call_out = False
-            _log.debug("wishes for %r not passed on: %r", self.run_id, error)
+            call = ask.future(words, timeout=5.0, metadata=self._metadata)
+        except ValueError as error:
+            _log.debug("words about %r not passed on: %r", self.run_id, error)
+            return False
+        call.add_done_callback(then)  # keeps the call, too: without owner it is cancelled
+        return True
+
+    def _acknowledge(self, seen: wire.Seen) -> None:
+        """Say what was received, when the server wants to know."""
+        for box in self.boxes:
+            box.dropped += max(seen.left_out - self._left_out, 0)
+        self._left_out = seen.left_out
+        fresh, now = self._received - self._told, time.monotonic()
+        if 0 < seen.acknowledge_after <= fresh or (
+            seen.acknowledge_after and now - self._told_at > TELL
+        ):
+            self._told, self._told_at = self._received, now
+            self._say(wire.received(self._watch_id, self._received))
 
     def _adjusted(self, _: Any) -> None:
         self._call_out = False
@@ -146,8 +164,12 @@ class Watching:
             self._closing.wait(threads.back_off(attempt, random.random, most=5.0))
 
     def _read(self) -> None:
-        self._asked = self.demand()
-        wanted = wire.Watch(self.run_id, self.cursor, self._asked, self._watch_id)
+        self._asked, self._watch_id = self.demand(), new_id("w")
+        self._received = self._told = 0
+        self._left_out = 0
+        wanted = wire.Watch(
+            self.run_id, self.cursor, self._asked, self._watch_id, acknowledges=True
+        )
         call = method(self._channel, codec.MONITOR, "WatchRun")(
             wire.watch(wanted), metadata=self._metadata
         )
@@ -156,7 +178,10 @@ class Watching:
             call.cancel()
         try:
             for data in call:
-                self._take(wire.read_seen(data))
+                seen = wire.read_seen(data)
+                self._received += len(data)
+                self._take(seen)
+                self._acknowledge(seen)
                 if self.run_id and not self.boxes and time.monotonic() - self.used > IDLE:
                     self._closing.set()
                     break
@@ -181,10 +206,10 @@ class Watching:
             self._keep(seen.snapshot)
         # Without a cursor nobody knows what was said during the cut.
         missed = seen.resync or anew or (seen.caught_up and self.ready.is_set() and not self.cursor)
-        fresh = [e for e in seen.events if not self.run_id or e.seq > (self.cursor or 0)]
+        fresh = [e for e in seen.events if not self.run_id or self._is_fresh(e)]
         self._keep(fresh)
         if self.run_id:
-            self.cursor = max((e.seq for e in fresh), default=self.cursor)
+            self.cursor = max((e.seq for e in fresh if not _passes(e)), default=self.cursor)
         for box in self.boxes:
             for event in fresh:
                 box.put(event)
@@ -193,13 +218,27 @@ class Watching:
         self.ready.set()
         self.adjust()
 
+    def _is_fresh(self, event: Event) -> bool:
+        if not _passes(event):
+            return event.seq > (self.cursor or 0)
+        had = self.newest.get(_kind(event))
+        return had is None or event.seq > had.seq
+
     def _keep(self, events: tuple[Event, ...] | list[Event]) -> None:
         for event in events:
-            payload = event.payload
-            if isinstance(payload, Batch | Performance):
-                split = payload.split if isinstance(payload, Batch) else ""
-                self.newest[type(payload), split] = event
-            elif not isinstance(payload, Scalars) and (
+            if _passes(event):
+                self.newest[_kind(event)] = event
+            elif not isinstance(event.payload, Scalars) and (
                 not self.sparse or event.seq > self.sparse[-1].seq
             ):
                 self.sparse.append(event)
+
+
+def _passes(event: Event) -> bool:
+    """Whether an event may overtake others, or be left out: the newest counts, and the cursor does not know it."""
+    return isinstance(event.payload, Batch | Performance)
+
+
+def _kind(event: Event) -> tuple[type, str]:
+    payload = event.payload
+    return type(payload), payload.split if isinstance(payload, Batch) else ""

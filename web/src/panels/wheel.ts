@@ -73,7 +73,8 @@ export function wheelControl(store: Store, send: Send): WheelControl {
       setText(words, wheelWords(wheel, state.health.offset));
       setAttr(words, "data-tone", wheel && !mine ? "hold" : null);
       show(words, words.textContent !== "");
-      show(take.node, ready && !mine && !wheel?.locked);
+      // The notebook that the run reports to may take it in any case: a lock must not hold a run for ever.
+      show(take.node, ready && !mine && !(wheel?.locked && state.link?.kind === "remote"));
       take.label(waits ? "asked…" : wheel ? "Take" : ""); // nobody has it: no more than a small picture
       setAttr(take.node, "aria-label", waits ? null : "Take the wheel");
       lock.label(wheel?.locked ? "Unlock" : "Lock");

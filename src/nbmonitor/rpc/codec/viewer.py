@@ -39,17 +39,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What a viewer wants to see. ``after_seq`` None: from now on; an empty ``run_id``: the states of every run."""
+    """What a viewer wants to see. ``after_seq`` None: from now on; an empty ``run_id``: the states of every run.
+
+    ``acknowledges``: the viewer says what it received.
+    """
 
     run_id: str = ""
     after_seq: int | None = None
     demand: Demand = field(default_factory=Demand)
     watch_id: str = ""
+    acknowledges: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One answer of a watch."""
+    """One answer of a watch.
+
+    ``acknowledge_after``: bytes after which the viewer is to say what it received (0: it need not). ``left_out``:
+    pictures, and events before a resync, that the server has left out for it so far.
+    """
 
     events: tuple[Event, ...] = ()
     runs: tuple[RunInfo, ...] = ()
@@ -57,6 +65,8 @@ class Seen:
     snapshot: tuple[Event, ...] | None = None
     caught_up: bool = False
     resync: bool = False
+    acknowledge_after: int = 0
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +130,8 @@ def read_watch(data: bytes) -> Watch:
     r = parsed(pb.WatchRunRequest, data)
     fps = r.max_frames_per_second if r.include_images else 0.0
     demand = Demand(fps, r.max_image_dimension or 512, live=not r.idle)
-    return Watch(r.run_id, None if r.from_now else r.after_seq, demand, r.watch_id)
+    after = None if r.from_now else r.after_seq
+    return Watch(r.run_id, after, demand, r.watch_id, r.acknowledges)
 
 
 def event(said: Event) -> bytes:
@@ -130,12 +141,23 @@ def event(said: Event) -> bytes:
     return out.SerializeToString()
 
 
-def seen(answer: Seen, encode: Callable[[Event], bytes] = event) -> bytes:
+def seen(
+    answer: Seen,
+    encode: Callable[[Event], bytes] = event,
+    *,
+    acknowledge_after: int = 0,
+    left_out: int = 0,
+) -> bytes:
     """Answer of ``WatchRun``; ``encode`` gives the bytes of an event, as :func:`event` makes them.
 
     On the wire a message is its fields one after the other, so that bytes made for one viewer serve them all.
     """
-    out = pb.WatchRunResponse(caught_up=answer.caught_up, resync=answer.resync)
+    out = pb.WatchRunResponse(
+        caught_up=answer.caught_up,
+        resync=answer.resync,
+        acknowledge_after=acknowledge_after,
+        left_out=left_out,
+    )
     for info in answer.runs:
         put_run(info, out.runs.add())
     _put_index(answer.series or (), out.series)
@@ -160,11 +182,11 @@ _EVENTS = _varint(pb.WatchRunResponse.EVENTS_FIELD_NUMBER << 3 | 2)  # 2: bytes 
 _SNAPSHOT = _varint(pb.WatchRunResponse.SNAPSHOT_FIELD_NUMBER << 3 | 2)
 
 
-def read_adjust(data: bytes) -> tuple[str, Demand]:
-    """Request of ``AdjustWatch``."""
+def read_adjust(data: bytes) -> tuple[str, Demand, int]:
+    """Request of ``AdjustWatch``: which watch, what its viewer wants, or (above 0) how much it has received."""
     r = parsed(pb.AdjustWatchRequest, data)
-    wanted = Demand(r.max_frames_per_second, r.max_image_dimension or 512, live=not r.idle)
-    return r.watch_id, wanted
+    demand = Demand(r.max_frames_per_second, r.max_image_dimension or 512, live=not r.idle)
+    return r.watch_id, demand, r.received_bytes
 
 
 def adjusted(found: bool) -> bytes:
@@ -273,6 +295,7 @@ def watch(wanted: Watch) -> bytes:
         max_frames_per_second=wanted.demand.fps,
         watch_id=wanted.watch_id,
         idle=not wanted.demand.live,
+        acknowledges=wanted.acknowledges,
     ).SerializeToString()
 
 
@@ -286,6 +309,8 @@ def read_seen(data: bytes) -> Seen:
         _events(r.snapshot) if r.snapshot else None,
         r.caught_up,
         r.resync,
+        r.acknowledge_after,
+        r.left_out,
     )
 
 
@@ -306,6 +331,11 @@ def adjust(watch_id: str, demand: Demand) -> bytes:
         max_image_dimension=u32(demand.pixels),
         idle=not demand.live,
     ).SerializeToString()
+
+
+def received(watch_id: str, total: int) -> bytes:
+    """Request of ``AdjustWatch`` that says what was received: ``total`` bytes of answers of the watch so far."""
+    return pb.AdjustWatchRequest(watch_id=watch_id, received_bytes=total).SerializeToString()
 
 
 def ask_history(asked: History) -> bytes:

@@ -235,7 +235,7 @@ class StatusChange(_message.Message):
     def __init__(self, state: _Optional[_Union[_ingest_pb2.RunState, str]] = ..., message: _Optional[str] = ..., link: _Optional[_Union[_ingest_pb2.LinkState, str]] = ..., state_version: _Optional[int] = ..., error_type: _Optional[str] = ...) -> None: ...
 
 class WatchRunRequest(_message.Message):
-    __slots__ = ("run_id", "after_seq", "payload_kinds", "include_images", "max_image_dimension", "max_frames_per_second", "from_now", "watch_id", "idle")
+    __slots__ = ("run_id", "after_seq", "payload_kinds", "include_images", "max_image_dimension", "max_frames_per_second", "from_now", "watch_id", "idle", "acknowledges")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     AFTER_SEQ_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_KINDS_FIELD_NUMBER: _ClassVar[int]
@@ -245,6 +245,7 @@ class WatchRunRequest(_message.Message):
     FROM_NOW_FIELD_NUMBER: _ClassVar[int]
     WATCH_ID_FIELD_NUMBER: _ClassVar[int]
     IDLE_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGES_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     after_seq: int
     payload_kinds: _containers.RepeatedScalarFieldContainer[str]
@@ -254,35 +255,42 @@ class WatchRunRequest(_message.Message):
     from_now: bool
     watch_id: str
     idle: bool
-    def __init__(self, run_id: _Optional[str] = ..., after_seq: _Optional[int] = ..., payload_kinds: _Optional[_Iterable[str]] = ..., include_images: bool = ..., max_image_dimension: _Optional[int] = ..., max_frames_per_second: _Optional[float] = ..., from_now: bool = ..., watch_id: _Optional[str] = ..., idle: bool = ...) -> None: ...
+    acknowledges: bool
+    def __init__(self, run_id: _Optional[str] = ..., after_seq: _Optional[int] = ..., payload_kinds: _Optional[_Iterable[str]] = ..., include_images: bool = ..., max_image_dimension: _Optional[int] = ..., max_frames_per_second: _Optional[float] = ..., from_now: bool = ..., watch_id: _Optional[str] = ..., idle: bool = ..., acknowledges: bool = ...) -> None: ...
 
 class WatchRunResponse(_message.Message):
-    __slots__ = ("events", "caught_up", "resync", "runs", "series", "snapshot")
+    __slots__ = ("events", "caught_up", "resync", "runs", "series", "snapshot", "acknowledge_after", "left_out")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     CAUGHT_UP_FIELD_NUMBER: _ClassVar[int]
     RESYNC_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
     SERIES_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGE_AFTER_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     events: _containers.RepeatedCompositeFieldContainer[Event]
     caught_up: bool
     resync: bool
     runs: _containers.RepeatedCompositeFieldContainer[_ingest_pb2.Run]
     series: _containers.RepeatedCompositeFieldContainer[Series]
     snapshot: _containers.RepeatedCompositeFieldContainer[Event]
-    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., caught_up: bool = ..., resync: bool = ..., runs: _Optional[_Iterable[_Union[_ingest_pb2.Run, _Mapping]]] = ..., series: _Optional[_Iterable[_Union[Series, _Mapping]]] = ..., snapshot: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+    acknowledge_after: int
+    left_out: int
+    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., caught_up: bool = ..., resync: bool = ..., runs: _Optional[_Iterable[_Union[_ingest_pb2.Run, _Mapping]]] = ..., series: _Optional[_Iterable[_Union[Series, _Mapping]]] = ..., snapshot: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., acknowledge_after: _Optional[int] = ..., left_out: _Optional[int] = ...) -> None: ...
 
 class AdjustWatchRequest(_message.Message):
-    __slots__ = ("watch_id", "max_frames_per_second", "max_image_dimension", "idle")
+    __slots__ = ("watch_id", "max_frames_per_second", "max_image_dimension", "idle", "received_bytes")
     WATCH_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_FRAMES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     MAX_IMAGE_DIMENSION_FIELD_NUMBER: _ClassVar[int]
     IDLE_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
     watch_id: str
     max_frames_per_second: float
     max_image_dimension: int
     idle: bool
-    def __init__(self, watch_id: _Optional[str] = ..., max_frames_per_second: _Optional[float] = ..., max_image_dimension: _Optional[int] = ..., idle: bool = ...) -> None: ...
+    received_bytes: int
+    def __init__(self, watch_id: _Optional[str] = ..., max_frames_per_second: _Optional[float] = ..., max_image_dimension: _Optional[int] = ..., idle: bool = ..., received_bytes: _Optional[int] = ...) -> None: ...
 
 class AdjustWatchResponse(_message.Message):
     __slots__ = ("found",)

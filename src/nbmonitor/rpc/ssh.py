@@ -1,0 +1,460 @@
+"""``ssh://host``: the user's own ssh, kept running while somebody is attached, with a Unix socket of ours at this end.
+
+Everything goes over ssh alone: a few lines of sh, on its standard input, say which servers run there and with which
+tokens; the forward carries the calls. Nothing has to be installed, opened or copied there, and nothing but the places
+of the two ends stands on a command line. The kernel holds the standard input of every ssh: whatever ends the kernel
+ends that, and sh at the other end with it, and so ssh; Linux is asked to end ssh with us besides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import random
+import re
+import secrets
+import selectors
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import psutil
+
+from nbmonitor import address as addresses
+from nbmonitor.errors import AttachError
+from nbmonitor.rpc import discovery, threads
+from nbmonitor.rpc.shell import Listing, script
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nbmonitor.address import Address
+    from nbmonitor.rpc.discovery import Found
+
+OPTIONS = (
+    "-T",
+    "-oBatchMode=yes",  # in a kernel nobody can answer
+    "-oConnectTimeout=10",
+    "-oServerAliveInterval=5",
+    "-oServerAliveCountMax=2",
+    "-oControlMaster=no",  # a connection of our own, that ends when we end it
+    "-oControlPath=none",
+    "-oForwardAgent=no",
+    "-oForwardX11=no",
+    "-oPermitLocalCommand=no",
+    "-oRemoteCommand=none",
+    "-oLogLevel=INFO",  # that a forward leads nowhere is said at this level
+    "-oStreamLocalBindUnlink=yes",
+    # Not ExitOnForwardFailure: a port in the user's own configuration may be taken by another ssh of theirs. Whether
+    # our socket is there is looked at instead.
+)
+LOOK = 10.0  # seconds between two looks at what runs there
+PATIENCE = 20.0  # seconds for ssh to get through
+_PREFIX = "nbmonitor-ssh-"
+_SOCKET = 100  # characters of a socket's path; the system takes 107
+_TAIL = 30  # lines of ssh's own words that are kept
+
+
+class Tunnel:
+    """A supervised road to the server that a run on another machine reports to.
+
+    Parameters
+    ----------
+    address
+        Of kind "ssh".
+    command
+        How ssh is called: a command line such as ``ssh`` or ``ssh -F my_config``.
+    retry
+        Least and most seconds between two attempts.
+    look
+        Seconds between two looks at what runs there.
+
+    Raises
+    ------
+    AttachError
+        From :meth:`start`, when there is no way, with the remedy.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        command: str = "ssh",
+        *,
+        retry: tuple[float, float] = (0.2, 10.0),
+        look: float = LOOK,
+    ) -> None:
+        self.address = address
+        self.problem = ""
+        self.restarts = 0
+        self.servers: tuple[Found, ...] = ()
+        self.forked = False
+        self._command = shlex.split(command)
+        self._retry = retry
+        self._look = look
+        self._lock = threading.Lock()
+        self._chosen: Found | None = None
+        self._token = ""
+        self._folder: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._settled = threading.Event()  # the first attempt is over
+        self._up = threading.Event()
+        self._opened = False  # since the last attempt
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        threads.guard(self)
+
+    # --- what others look at -----------------------------------------------------------------------------------------
+
+    @property
+    def target(self) -> str:
+        """What to dial: ``unix:/path`` at this end."""
+        return f"unix:{self._socket}"
+
+    @property
+    def server(self) -> Found:
+        """The server at the other end. Raises AttachError before :meth:`start`."""
+        if self._chosen is None:
+            raise AttachError(f"{self.address} is not open yet.")
+        return self._chosen
+
+    def token(self) -> str:
+        """Token of the server at the other end, as it was last read there."""
+        return self._token
+
+    @property
+    def up(self) -> bool:
+        """Whether ssh is through, as far as it says."""
+        return self._up.is_set()
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    def start(self, timeout: float = PATIENCE) -> Tunnel:
+        """Open the road; from then on it is kept open by a thread. Raises AttachError when it cannot be opened."""
+        if self._thread is not None:
+            return self
+        if os.name != "posix" or not self._command or shutil.which(self._command[0]) is None:
+            raise AttachError(
+                f"{self.address} needs the program {' '.join(self._command) or 'ssh'!r}, which is not here. Install "
+                "OpenSSH's client, or say how it is called with NBMONITOR_SSH."
+            )
+        self._folder = _folder()
+        self._thread = threading.Thread(target=self._run, name="nbmonitor-ssh", daemon=True)
+        self._thread.start()
+        through = self._settled.wait(timeout)
+        if not self._up.is_set():
+            why = self.problem or f"ssh said nothing for {timeout:.0f} s"
+            self.close()
+            raise AttachError(why if through else f"{why}. {self._once()}")
+        return self
+
+    def close(self) -> None:
+        """End ssh and take its socket away. Idempotent."""
+        if self.forked:
+            return
+        self._over.set()
+        with self._lock:
+            if self._process is not None:
+                _end(self._process)
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(5.0)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        attempt = 0
+        while not self._over.is_set():
+            why, restarts = "", self.restarts
+            try:
+                if self._chosen is None:
+                    self._talk(None)
+                self._talk(self._chosen)
+            except AttachError as error:
+                why = str(error)
+            except Exception as error:  # a road that broke is opened again, whatever broke it
+                why = f"The ssh to {self.address} broke: {error!r}."
+            self.problem = why or self.problem
+            if why and not self._settled.is_set():
+                self._settled.set()
+                return  # whoever opens it is told, and does not want to be told later
+            if self._opened:
+                self._opened, attempt = False, 0
+            least, most = self._retry
+            self._over.wait(threads.back_off(attempt, random.random, least=least, most=most))
+            attempt += 1
+            self.restarts = restarts + 1
+
+    def _talk(self, to: Found | None) -> None:
+        """One ssh from its beginning to its end, with a forward to a server if there is one.
+
+        Without a server it ends when it has told which there are.
+        """
+        with self._lock:
+            if self._over.is_set():
+                return
+            process = self._process = subprocess.Popen(  # noqa: S603 (the user's ssh; the host was checked)
+                self._line(to),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # else "Interrupt kernel" would end it
+            )
+        try:
+            _Talk(self, process, to).run()
+        finally:
+            self._up.clear()
+            _end(process)
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def _line(self, to: Found | None) -> list[str]:
+        """The command line: no option can come of what an address holds."""
+        there = self.address
+        words = [*_with_us(), *self._command, *OPTIONS]
+        if to is None:
+            words.append("-oClearAllForwardings=yes")
+        else:
+            words.append(f"-L{self._socket}:{_remote(to)}")
+        words += ["-p", str(there.port)] if there.port else []
+        words += ["-l", there.user] if there.user else []
+        return [*words, "--", there.host, "sh -s"]
+
+    def listed(self, found: Listing, to: Found | None) -> bool:
+        """Take what runs there; False when the forward to ``to`` leads to the wrong place now."""
+        self.servers = tuple(found.servers)
+        prefix = f"{self._bare()}/"
+        where = f"on {self.address.host}"
+        same = next((f for f in found.servers if to is not None and _same(f, to)), None)
+        chosen = (
+            same or discovery.choose(found.servers, self.address.run, where=where, prefix=prefix)[0]
+        )
+        token = found.tokens.get(chosen.name, "")
+        if not token:
+            raise AttachError(
+                f"The token file {chosen.token_file} on {self.address.host} cannot be read. Expected the file that the "
+                "server there wrote: does it run as the same user?"
+            )
+        self._chosen, self._token = chosen, token
+        return to is None or chosen.address == to.address
+
+    def opened(self) -> bool:
+        """The road is open, as far as ssh says; False when its socket is not there."""
+        if not self._socket.exists():
+            return False
+        self.problem = ""
+        self._opened = True
+        self._up.set()
+        self._settled.set()
+        return True
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _socket(self) -> Path:
+        if self._folder is None:
+            raise AttachError(f"{self.address} is not open yet.")
+        return self._folder / "s"
+
+    def _bare(self) -> Address:
+        there = self.address
+        return addresses.Address("ssh", host=there.host, port=there.port, user=there.user)
+
+    def _once(self) -> str:
+        """The command that a person runs once, to be asked what a kernel cannot be asked."""
+        there = self.address
+        port = f"-p {there.port} " if there.port else ""
+        user = f"{there.user}@" if there.user else ""
+        return f"Run `{shlex.join(self._command)} {port}{user}{there.host}` once in a terminal"
+
+    def explain(self, said: Sequence[str], status: int | None) -> str:
+        """What ssh's last words mean, and what to do."""
+        text, where = " · ".join(said), self.address.host
+        last = said[-1] if said else f"exit status {status}"
+        if "IDENTIFICATION HAS CHANGED" in text:
+            return (
+                f"The host key of {where} is not the one that ssh knows: another machine may answer in its place. If "
+                f"you know why it changed, `ssh-keygen -R {where}`. {self._once()}."
+            )
+        if "Host key verification failed" in text:
+            return f"ssh does not know the host key of {where} yet. {self._once()} and answer its question."
+        if "Permission denied" in text or "Too many authentication failures" in text:
+            return (
+                f"{where} did not let ssh in without a password ({last}). {self._once()}: if it asks for the password, "
+                f"`ssh-copy-id {where}` ends that; if for a key's passphrase, `ssh-add` does."
+            )
+        if "administratively prohibited" in text or "open failed" in text:
+            return (
+                f"{where} let ssh in, and not through to the server ({last}). Does its sshd allow forwarding "
+                "(AllowTcpForwarding), and does the server still listen there?"
+            )
+        return (
+            f"ssh does not get through to {where} ({last}). {self._once()} and see that it works."
+        )
+
+
+class _Talk:
+    """One ssh: reads what it says until it ends."""
+
+    def __init__(self, tunnel: Tunnel, process: subprocess.Popen[bytes], to: Found | None) -> None:
+        if process.stdin is None or process.stdout is None:
+            raise ValueError("ssh was started without pipes")
+        self._tunnel = tunnel
+        self._process = process
+        self._to = to
+        self._input: IO[bytes] = process.stdin
+        self._output: IO[bytes] = process.stdout
+        self._word = secrets.token_hex(8)
+        self._said: list[str] = []
+        self._listing: Listing | None = None
+        self._through = False
+        self._asked = time.monotonic()
+
+    def run(self) -> None:
+        self._send(script(self._word))
+        if self._to is None:
+            with contextlib.suppress(OSError):
+                self._input.close()
+        began, rest = time.monotonic(), b""
+        os.set_blocking(self._output.fileno(), False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._output, selectors.EVENT_READ)
+            while not self._tunnel._over.is_set():
+                if selector.select(0.5):
+                    data = self._output.read(1 << 16)
+                    if data == b"":
+                        break
+                    *lines, rest = (rest + (data or b"")).split(b"\n")
+                    if not all(self._take(line.decode("utf-8", "replace")) for line in lines):
+                        return
+                    rest = rest[-(1 << 20) :]
+                now = time.monotonic()
+                if not self._through and now - began > PATIENCE:
+                    break
+                if self._through and now - self._asked > self._tunnel._look:
+                    self._ask()
+        if not self._tunnel._over.is_set():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1.0)
+            raise AttachError(self._tunnel.explain(self._said, self._process.poll()))
+
+    def _take(self, line: str) -> bool:
+        """Take a line; False when this ssh leads nowhere any more."""
+        kind, _, what = line.removeprefix(f"{self._word} ").partition(" ")
+        if not line.startswith(self._word):
+            self._say(line)
+            return True
+        if kind == "begin":
+            self._listing = Listing(what)
+        elif self._listing is not None and kind != "end":
+            self._listing.take(kind, what)
+        elif self._listing is not None:
+            listing, self._listing = self._listing, None
+            return self._listed(listing)
+        return True
+
+    def _listed(self, listing: Listing) -> bool:
+        try:
+            right = self._tunnel.listed(listing, self._to)
+        except AttachError as error:
+            if not self._through:
+                raise
+            self._tunnel.problem = str(error)  # the server may come back: the road stays
+            return True
+        self._through = True
+        if self._to is None or not right:
+            return False
+        if not self._tunnel.opened():
+            raise AttachError(self._tunnel.explain(self._said, None))
+        return True
+
+    def _say(self, line: str) -> None:
+        said = re.sub(r"[^\x20-\x7e]", "", line).strip()[:200]
+        if not said or set(said) <= {"@", " "}:
+            return
+        self._said = [*self._said[1 - _TAIL :], said]
+        if "open failed" in said:  # the server there is gone, or another took its place
+            self._tunnel.problem = self._tunnel.explain([said], None)
+            if time.monotonic() - self._asked > 1.0:
+                self._ask()
+
+    def _ask(self) -> None:
+        """Have sh look again at what runs there."""
+        self._asked = time.monotonic()
+        self._send("\n")
+
+    def _send(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # it ended: reading tells why
+            self._input.write(text.encode())
+            self._input.flush()
+
+
+def _same(one: Found, other: Found) -> bool:
+    return (one.pid, one.address, one.space) == (other.pid, other.address, other.space)
+
+
+def _remote(to: Found) -> str:
+    """The other end of a forward, as ``-L`` takes it."""
+    where = addresses.parse(to.address)
+    if where.kind == "unix":
+        if re.search(r"[:\s]", where.path):
+            raise AttachError(
+                f"The server there listens on {to.address}, and ssh cannot forward to a path with a colon or space in "
+                "it. Have it listen elsewhere."
+            )
+        return where.path
+    host = where.host if where.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 (any of its interfaces)
+    return f"[{host}]:{where.port}" if ":" in host else f"{host}:{where.port}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End an ssh, with what it holds of us."""
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _folder() -> Path:
+    """A folder of ours alone for one socket, with a path that is short enough; those of the dead are taken away."""
+    asked = [Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()), Path("/tmp")]  # noqa: S108 (mkdtemp)
+    for base in asked:
+        short = len(str(base)) + len(_PREFIX) + 24 < _SOCKET and ":" not in str(base)
+        if not (short and base.is_dir() and os.access(base, os.W_OK | os.X_OK)):
+            continue
+        for old in base.glob(f"{_PREFIX}*"):
+            owner = old.name.removeprefix(_PREFIX).partition("-")[0]
+            if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+                shutil.rmtree(old, ignore_errors=True)  # what is another user's stays
+        return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
+    raise AttachError(
+        "There is no folder for a Unix socket: neither XDG_RUNTIME_DIR nor /tmp can be written to."
+    )
+
+
+@functools.cache
+def _with_us() -> tuple[str, ...]:
+    """What has Linux end a program when the thread that started it ends, were it by SIGKILL."""
+    found = shutil.which("setpriv") if sys.platform == "linux" else None
+    words = (found or "", f"--pdeathsig={signal.SIGTERM.name[3:]}")
+    if found is None:
+        return ()
+    tried = subprocess.run(  # noqa: S603 (a tool of the system: older ones lack the option)
+        [*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False
+    )
+    return words if tried.returncode == 0 else ()
