@@ -165,3 +165,53 @@ def test_a_cell_in_a_thread_is_steered_like_any_other(lab):
         tab.page.locator(f"{ROOT} [data-action=stop]").first.click()
         tab.page.locator(f"{ROOT} [data-action=stop-yes]").first.click()
         tab.wait_text(2, "left the loop")
+
+
+def test_the_wheel_and_who_did_what_between_two_notebooks(lab):
+    cell = "%%nbmonitor\nfor i in run.track(range(10**9)):\n    run.log(loss=1.0 / (i + 1))\n    torch.rand(300, 300) @ torch.rand(300, 300)"
+    with lab.open([SETUP, "%nbmonitor", cell]) as home:
+        for k in range(3):
+            home.run_cell(k)
+        home.scroll_to(1)
+        home.wait_data(ROOT, "state", "running")
+        address = re.search(r"attach (\S+)", home.text(0))[1]
+        with lab.open(["%load_ext nbmonitor", f"%nbmonitor attach {address}"]) as away:
+            away.run_all()
+            away.scroll_to(1)
+            away.wait_data(ROOT, "state", "running", timeout=30)
+
+            def says(tab, words):
+                tab.page.locator(f"{ROOT} .nbm-wheel", has_text=re.compile(words)).wait_for()
+
+            def button(tab, action):
+                return tab.page.locator(f"{ROOT} [data-action={action}]")
+
+            button(home, "audit").click()
+            button(away, "wheel-take").click()
+            says(away, r"You have the wheel since \d\d:\d\d")
+            says(home, r"@.* has the wheel since \d\d:\d\d")
+            button(home, "pause").and_(home.page.locator("[aria-disabled=true]")).wait_for()
+            took = home.page.locator(
+                f"{ROOT} .nbm-audit li[data-mark=ok]", has_text="Took the wheel"
+            )
+            took.wait_for()
+            assert "@" in took.locator(".nbm-by").inner_text()
+            home.page.locator(f"{ROOT} .nbm-audit li", has_text="Attached").first.wait_for()
+
+            button(home, "wheel-take").click()  # not locked: taken from them
+            says(away, r"the run's notebook has the wheel since \d\d:\d\d")
+            button(away, "stop").and_(away.page.locator("[aria-disabled=true]")).wait_for()
+            button(home, "wheel-lock").click()
+            says(away, "locked")
+            assert not button(away, "wheel-take").is_visible()
+            button(home, "wheel-give").click()
+            field = home.page.locator(f"{ROOT} [data-input=wheel-to]")
+            name = home.page.locator(f"{ROOT} .nbm-wheel option").first.get_attribute("value")
+            field.fill(name)
+            field.press("Enter")
+            says(away, "You have the wheel")
+            button(away, "pause").click()
+            away.wait_data(ROOT, "state", "paused")
+            home.wait_data(ROOT, "state", "paused")
+            button(away, "wheel-release").click()
+            button(home, "stop").and_(home.page.locator(":not([aria-disabled])")).wait_for()
