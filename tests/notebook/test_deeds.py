@@ -11,8 +11,9 @@ from nbmonitor.notebook.deeds import EVERY, EVERY_FAR, Deeds, audit_view
 
 T = 1_700_000_000.0
 ROWS = [
-    AuditRow(T, "attach", "ada@gpu-box", "10.0.0.4:50122", "r"),
-    AuditRow(T + 1, "refused", "", "10.0.0.7:51234", error="the token is wrong"),
+    AuditRow(T, "attach", "ada@gpu-box", "ipv4:10.0.0.4:50122", "r"),
+    AuditRow(T + 0.1, "attach", "ada@gpu-box", "ipv4:10.0.0.4:50122", "r"),
+    AuditRow(T + 1, "refused", "", "ipv4:10.0.0.7:51234", error="the token is wrong"),
     AuditRow(T + 2, "wheel take", "ada@gpu-box", "10.0.0.4:50122", "r", "c1", {"wheel": "nobody"}, {"wheel": "ada"}, "applied"),
     AuditRow(T + 3, "set_learning_rate", "bob", "process 7", "r", "c2", after={"asked value": "0.05"}, outcome="queued"),
     AuditRow(T + 4, "pause", "eve", "10.0.0.9:1", "r", "c3", outcome="rejected", error="ada has the wheel"),
@@ -30,7 +31,7 @@ class Log:
         self.address = address
         self.road = LinkState.CONNECTED
         self.asked = 0
-        self.rows = ROWS[:3]
+        self.rows = ROWS[:4]
         self.broken = ""
 
     def audit(self, run_id="", limit=200):
@@ -56,7 +57,7 @@ def test_rows_in_words_newest_first_and_one_line_a_command():
         ("", "Attached", None, None, "from 10.0.0.4:50122", "ada@gpu-box"),
     ]
     assert len({line["id"] for line in view["lines"]}) == len(view["lines"])
-    waiting = audit_view(ROWS[:4], "r")["lines"][0]
+    waiting = audit_view(ROWS[:5], "r")["lines"][0]
     assert (waiting["mark"], waiting["text"], waiting["id"]) == (
         "wait",
         "Learning rate 0.05",
@@ -87,7 +88,7 @@ def test_the_log_is_read_only_while_it_is_shown_and_told_only_when_it_changed(ad
         if deeds.due:
             told.append(deeds.take())
         if tick == 50:
-            log.rows = ROWS[:5]
+            log.rows = ROWS[:6]
     assert log.asked == pytest.approx(10 / every, abs=1)
     assert [len(view["lines"]) for view in told] == [3, 5]
     deeds.again()

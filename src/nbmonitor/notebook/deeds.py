@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LINES = 100
 EVERY, EVERY_FAR = 1.0, 3.0  # seconds between two looks, here and over a network
+TOGETHER = 5.0  # seconds within which the same row twice is one line
 _ASKED = "asked "  # begins the name of a value that the run has not taken up
 _NAMES = {kind.value: word for kind, word in WHAT.items()}
 _COMMANDS = _NAMES | {kind.value: word for kind, word in DONE.items()}
@@ -111,10 +112,17 @@ def audit_view(rows: Iterable[AuditRow], run_id: str | None, why: str = "") -> d
         line = _line(row)
         key = row.command_id or row.sha256 or f"{row.time:.6f} {row.action} {index}"
         line["id"] = f"a{text(key, 100)}"
+        if not row.command_id and _again(line, next(reversed(lines.values()), {})):
+            continue  # a page watches the list of runs, and one of them
         lines.pop(line["id"], None)
         lines[line["id"]] = line
     newest = list(lines.values())[-LINES:]
     return {"lines": newest[::-1], "why": text(why, 1000)}
+
+
+def _again(line: dict[str, Any], last: dict[str, Any]) -> bool:
+    same = all(line.get(k) == last.get(k) for k in ("text", "who", "tail", "after"))
+    return same and line["time"] - last["time"] < TOGETHER
 
 
 def _line(row: AuditRow) -> dict[str, Any]:
@@ -141,7 +149,7 @@ def _line(row: AuditRow) -> dict[str, Any]:
     if mark == "no":
         tail.insert(0, f"{text(row.outcome, 40)}:" if row.error else text(row.outcome, 40))
     if row.peer and not row.command_id:
-        tail.append(f"from {text(row.peer, 60)}")
+        tail.append(f"from {text(row.peer.removeprefix('ipv4:'), 60)}")
     return line | ({"tail": " ".join(tail)} if tail else {})
 
 

@@ -76,7 +76,7 @@ export function wheelControl(store: Store, send: Send): WheelControl {
       // The notebook that the run reports to may take it in any case: a lock must not hold a run for ever.
       show(take.node, ready && !mine && !(wheel?.locked && state.link?.kind === "remote"));
       take.label(waits ? "asked…" : wheel ? "Take" : ""); // nobody has it: no more than a small picture
-      setAttr(take.node, "aria-label", waits ? null : "Take the wheel");
+      setAttr(take.node, "aria-label", waits || wheel ? null : "Take the wheel");
       lock.label(wheel?.locked ? "Unlock" : "Lock");
       for (const one of buttons) {
         if (one !== take) show(one.node, ready && mine);
