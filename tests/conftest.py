@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -14,6 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WITHIN = 5.0  # seconds a thread may take to end
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _state_of_our_own() -> Iterator[None]:
+    """What tests leave in the folder for state (audit logs, tokens) is not left in the user's."""
+    with tempfile.TemporaryDirectory(prefix="nbm-", ignore_cleanup_errors=True) as folder:
+        before = os.environ.get("XDG_STATE_HOME")
+        os.environ["XDG_STATE_HOME"] = folder
+        yield
+        if before is None:
+            del os.environ["XDG_STATE_HOME"]
+        else:
+            os.environ["XDG_STATE_HOME"] = before
 
 
 def _ours() -> list[threading.Thread]:

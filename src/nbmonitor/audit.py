@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from nbmonitor.events import Command, CommandRecord, RunInfo
 
-LONGEST, WORDS, FIELDS = 2_000, 200, 40  # characters of a value and of a name, values of a mapping
+LONGEST, WORDS, FIELDS = 500, 200, 40  # characters of a value and of a name, values of a mapping
 KEPT = 2_000  # rows at hand for viewers
 OWN = "you"  # how commands of this process's own notebook are signed, here
 NOTEBOOK = "the run's notebook"  # and what it is called elsewhere
@@ -71,6 +71,9 @@ class Trail:
     def rows(self, run_id: str = "", limit: int = 200) -> Sequence[AuditRow]:
         """The newest ``limit`` rows of a run ("": of all), newest last."""
         return newest(list(self._rows), run_id, limit)
+
+    def close(self) -> None:
+        """Nothing to write."""
 
 
 def newest(rows: Sequence[AuditRow], run_id: str, limit: int) -> list[AuditRow]:

@@ -351,12 +351,13 @@ class Broker:
         return True
 
     def close(self) -> None:
-        """Close every mailbox and the store."""
+        """Close every mailbox, the store and the audit log."""
         with self._lock:
             boxes = [*self._everywhere, *(v for e in self._runs.values() for v in e.viewers)]
         for box in boxes:
             box.close()
         self.store.close()
+        self.journal.close()
 
     # --- time --------------------------------------------------------------------------------------
 

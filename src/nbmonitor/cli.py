@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
+    "audit": ("nbmonitor.auditing", "tell who did what, check the audit log, export it"),
     "doctor": ("nbmonitor.doctor", "list every setting, check this installation, print remedies"),
     "runs": ("nbmonitor.listing", "list the servers of this machine and their runs"),
 }

@@ -48,6 +48,7 @@ class NBMonitor(Configurable):
         config=True
     )
     store = Unicode(None, allow_none=True, help="URL of the history: memory:").tag(config=True)
+    audit = Unicode(None, allow_none=True, help="File of the audit log, or off.").tag(config=True)
     disabled = Bool(None, allow_none=True, help="Turn runs into no-ops.").tag(config=True)
     takeover = Bool(
         None,

@@ -174,7 +174,7 @@ class Source(Protocol):
 
 
 class Audit(Protocol):
-    """Where is written down who did what. Both methods may be called from any thread."""
+    """Where is written down who did what. Every method may be called from any thread."""
 
     def record(self, row: AuditRow) -> None:
         """Take a row; must not block."""
@@ -182,6 +182,10 @@ class Audit(Protocol):
 
     def rows(self, run_id: str = "", limit: int = 200) -> Sequence[AuditRow]:
         """See :meth:`Source.audit`."""
+        ...
+
+    def close(self) -> None:
+        """Write down what waits and let go."""
         ...
 
 

@@ -7,16 +7,19 @@ import os
 import sys
 import threading
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nbmonitor.audit import Trail
 from nbmonitor.broker import Broker
-from nbmonitor.errors import EnvironmentMissingError, ServerError
+from nbmonitor.errors import EnvironmentMissingError, ServerError, StoreError
 from nbmonitor.store import open_store
+from nbmonitor.store.audit import AuditLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+    from nbmonitor.interfaces import Audit
     from nbmonitor.rpc.announcement import Announcement
     from nbmonitor.rpc.publisher import Publisher
     from nbmonitor.rpc.server import Server
@@ -43,7 +46,7 @@ class Process:
         """Return this process's broker, made when first asked for."""
         with self._lock:
             if self.broker is None:
-                self.broker = Broker(open_store(settings.store))
+                self.broker = Broker(open_store(settings.store), journal=_journal(settings))
             return self.broker
 
     def open_server(self, settings: Settings, *, strict: bool = False) -> Server:
@@ -131,6 +134,17 @@ class Process:
             token_file.unlink(missing_ok=True)
         if broker is not None:
             broker.close()
+
+
+def _journal(settings: Settings) -> Audit:
+    """The audit log; a monitor does not end a training for want of its file."""
+    if settings.audit.lower() == "off":
+        return Trail()
+    try:
+        return AuditLog(Path(settings.audit).expanduser() if settings.audit else None).start()
+    except StoreError as error:
+        warnings.warn(f"{error} It is kept in memory alone.", stacklevel=5)
+        return Trail()
 
 
 def _offer(server: Server) -> None:

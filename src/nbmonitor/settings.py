@@ -34,6 +34,8 @@ class Settings:
         File with the token for ``address``.
     store
         URL of the history: ``memory:``.
+    audit
+        File of the audit log ("": ``audit-MACHINE.jsonl`` in the folder for state; "off": memory alone).
     disabled
         Turn runs into no-ops.
     takeover
@@ -51,6 +53,7 @@ class Settings:
     address: str = ""
     token_file: str = ""
     store: str = "memory:"
+    audit: str = ""
     disabled: bool = False
     takeover: bool = True
     overhead: float = 0.02

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from nbmonitor._version import __version__
-from nbmonitor.audit import KEPT, NOTEBOOK, OWN, AuditRow
+from nbmonitor.audit import KEPT
 from nbmonitor.errors import InputError, NbMonitorError, UnknownRunError
 from nbmonitor.rpc import codec
 from nbmonitor.rpc.codec import audits
@@ -18,6 +18,7 @@ from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.encoded import Encoded
 from nbmonitor.rpc.limits import TRAINERS, VIEWERS, Refused
 from nbmonitor.rpc.showing import Showing
+from nbmonitor.rpc.witness import Witness, actor_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from nbmonitor.broker import Broker
     from nbmonitor.rpc.limits import Gate
 
-CLIENT = "x-nbmonitor-client"  # what a client calls itself, for display
 STUCK = 60.0  # seconds for which gRPC may fail to take an answer, because nobody reads
 SWEEP = 1.0  # seconds between two looks for such watches
 
@@ -57,6 +57,7 @@ class Monitor:
     def __init__(self, broker: Broker, epoch: str, gate: Gate) -> None:
         self._broker = broker
         self._gate = gate
+        self.witness = Witness(broker.journal)
         self._info = wire.ServerInfo(__version__, epoch, time.time())
         self._encoded = Encoded()
         self._lock = threading.Lock()
@@ -116,7 +117,8 @@ class Monitor:
     def _server_info(self, _data: bytes, context: grpc.ServicerContext) -> bytes:
         active = self._gate.active
         busy = active["viewers"] + active["trainers"]
-        return wire.server_info(self._info, busy, VIEWERS + TRAINERS, _actor(context))
+        caller = actor_of(self._gate.caller(context))
+        return wire.server_info(self._info, busy, VIEWERS + TRAINERS, caller)
 
     def _list_runs(self, _data: bytes, _context: grpc.ServicerContext) -> bytes:
         return wire.runs(self._broker.runs())
@@ -157,7 +159,8 @@ class Monitor:
         return wire.history(windows=windows, applied=asked.max_points)
 
     def _send(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        command = replace(wire.read_send(data), actor=_actor(context), peer=context.peer())
+        caller = self._gate.caller(context)
+        command = replace(wire.read_send(data), actor=actor_of(caller), peer=caller.peer)
         return wire.sent(self._broker.send(command))
 
     def _list_commands(self, data: bytes, _context: grpc.ServicerContext) -> bytes:
@@ -175,9 +178,9 @@ class Monitor:
             box = self._broker.subscribe(wanted.run_id or None, after_seq=wanted.after_seq)
         except NbMonitorError as error:
             raise _refusal(error) from error
+        caller = self._gate.caller(context)
         showing = Showing(self._broker, self._encoded, wanted, box)
-        box.viewer = _actor(context)
-        self._note("attach", wanted.run_id, context)
+        box.viewer = actor_of(caller)
         with self._lock:
             if self._closed:
                 box.close()
@@ -185,6 +188,7 @@ class Monitor:
             self._showings[showing] = context
             if wanted.watch_id:
                 self._watches[wanted.watch_id] = showing
+        self.witness.attached(caller, wanted.run_id)
         try:
             if context.add_callback(showing.close):
                 yield from showing.answers()
@@ -194,11 +198,7 @@ class Monitor:
                 self._showings.pop(showing, None)
                 if self._watches.get(wanted.watch_id) is showing:
                     del self._watches[wanted.watch_id]
-            self._note("detach", wanted.run_id, context)
-
-    def _note(self, action: str, run_id: str, context: grpc.ServicerContext) -> None:
-        row = AuditRow(time.time(), action, _actor(context), context.peer(), run_id)
-        self._broker.journal.record(row)
+            self.witness.left(caller, wanted.run_id)
 
     def _sweep(self) -> None:
         """End the watches whose thread gRPC holds because nobody reads. Called by whoever asks for something."""
@@ -222,12 +222,6 @@ class Monitor:
                 raise _refusal(error) from error
 
         return call
-
-
-def _actor(context: grpc.ServicerContext) -> str:
-    """Whom a call comes from. "you" is whoever looks, which is somebody else in every other notebook."""
-    said = dict(context.invocation_metadata()).get(CLIENT, "")
-    return str(said) if said and said not in (OWN, NOTEBOOK) else "another viewer"
 
 
 def _refusal(error: NbMonitorError) -> Refused:

@@ -63,7 +63,7 @@ class Server:
     tokenless
         Take new runs from clients of this machine that have no token.
     refused
-        Told of refused calls; see :class:`nbmonitor.rpc.limits.Gate`.
+        Told of refused calls, in place of the audit log; see :class:`nbmonitor.rpc.limits.Gate`.
     strict
         Refuse data of sessions that never registered.
     caps
@@ -106,10 +106,11 @@ class Server:
         auth = Auth(keys.Keyring(token_file, fixed), tokenless=tokenless)
         self.epoch = new_id("s")
         self.metrics = Metrics()
-        self._gate = Gate(auth, caps, refused)
+        self._gate = Gate(auth, caps)
         self._health = Health((codec.INGEST, codec.CONTRACT, codec.MONITOR))
         self._ingest = Ingest(broker, self._gate, self._pool, self.epoch, strict=strict)
         self._monitor = Monitor(broker, self.epoch, self._gate)
+        self._gate.refusals.refused = refused or self._monitor.witness.refused
         self._grpc: grpc.Server | None = None
         self._closing = threading.Lock()
         self._leave: Callable[[], None] | None = None
@@ -138,6 +139,7 @@ class Server:
         server.start()
         self._grpc = server
         self._health.set(serving=True)
+        self._monitor.witness.served(self.address)
         me = weakref.ref(self)
 
         def leave() -> None:
@@ -167,6 +169,7 @@ class Server:
         if self._leave is not None:
             atexit.unregister(self._leave)
         self._health.set(serving=False)
+        self._monitor.witness.stopped(self.address)
         # Viewers first: their last word of a run is how it stood, not that its trainer was sent away.
         self._monitor.close(wait=min(grace, 0.5))
         self._ingest.close(reason, retry_after)
