@@ -551,3 +551,27 @@ def test_large_pictures_of_a_list_are_thinned_too():
     assert first.shape == (150, 100, 3)
     assert second.shape == (75, 150, 3)
     assert second[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        np.arange(16 * 3 * 70 * 50, dtype=np.float32).reshape(16, 3, 70, 50),
+        np.arange(4 * 70 * 50 * 3).reshape(4, 70, 50, 3).astype(np.uint8),
+        np.arange(5 * 50 * 70, dtype=np.float16).reshape(5, 50, 70),
+        np.arange(4 * 70 * 50 * 3).reshape(4, 70, 50, 3).astype(np.uint8)[:, ::-1],
+        np.arange(4 * 3 * 70 * 50, dtype=">f4").reshape(4, 3, 70, 50).swapaxes(2, 3),
+        torch.arange(2 * 3 * 70 * 50).reshape(2, 3, 70, 50).to(memory_format=torch.channels_last),
+    ],
+)
+def test_what_is_thinned_is_every_nth_pixel_also_into_memory_that_was_used(pixels):
+    buffers = images.Buffers()
+    for _ in range(3):
+        taken, layout, _ = images.take(pixels, buffers, 16)
+        whole = np.asarray(pixels)
+        thin = slice(None, None, 70 // 16)
+        wanted = whole[:, :, thin, thin] if layout == "NCHW" else whole[:, thin, thin]
+        assert np.array_equal(taken, wanted)
+        assert not np.shares_memory(taken, whole)
+        taken[...] = 0
+        buffers.give(taken)

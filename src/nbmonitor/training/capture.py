@@ -243,7 +243,8 @@ def plain(value: Any) -> NDArray[Any] | None:
     if not getattr(value, "is_cpu", False):
         return None
     try:
-        return value.detach().numpy()  # type: ignore[no-any-return]
+        # Detaching lets go of the interpreter, and another thread may keep it for a millisecond.
+        return (value.detach() if value.requires_grad else value).numpy()  # type: ignore[no-any-return]
     except Exception:  # of a dtype that NumPy lacks, of no memory of its own, ...
         return None
 

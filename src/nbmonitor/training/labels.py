@@ -9,7 +9,7 @@ import numpy as np
 
 from nbmonitor.errors import InputError
 from nbmonitor.training import reduce
-from nbmonitor.training.capture import array, host, one_line
+from nbmonitor.training.capture import array, host, one_line, plain
 from nbmonitor.training.parcels import Parcel, on_cuda
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nbmonitor.training.notices import Notices
 
 SHOWN = 16  # rows whose confidence is shown: those of the pictures
+REAL = "biuf"  # kinds of dtypes
 LARGE = 64 << 20  # bytes of logits on a device beyond which there is no room for a clone
 
 Ints = tuple[int | None, ...]
@@ -41,6 +42,13 @@ def take(name: str, value: Any, total: int, notices: Notices, device: Device | N
     """A snapshot of one argument of `log_batch`, or None, with a warning, where it cannot be used."""
     if value is None:
         return None
+    view = plain(value)
+    if view is not None and view.shape[:1] == (total,) and view.dtype.kind in REAL:
+        most = 1 if name == "predictions" else 2
+        if (
+            len(view.shape) <= most
+        ):  # the plain case: a number, or a row of logits, for each picture
+            return view.copy()
     try:
         backend = on_cuda(device, value)
         taken = array(value) if backend is None else value.detach()
@@ -72,7 +80,7 @@ def take(name: str, value: Any, total: int, notices: Notices, device: Device | N
 
 
 def _is_odd(taken: Any) -> bool:
-    return isinstance(taken, np.ndarray) and taken.dtype.kind not in "biuf"
+    return isinstance(taken, np.ndarray) and taken.dtype.kind not in REAL
 
 
 def _sent(backend: Backend, name: str, tensor: Any) -> Parcel:
