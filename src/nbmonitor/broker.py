@@ -93,6 +93,7 @@ class Broker:
 
     address = ""
     road = LinkState.CONNECTED
+    trouble = ""
 
     def __init__(
         self,

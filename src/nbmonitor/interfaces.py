@@ -112,6 +112,11 @@ class Source(Protocol):
         """State of the road from here to the data; :attr:`RunInfo.link` is that of the whole road to a trainer."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """Why the road is cut, in words, where more than silence is known: a refusal; "" otherwise."""
+        ...
+
     def runs(self) -> Sequence[RunInfo]:
         """All runs, newest first."""
         ...

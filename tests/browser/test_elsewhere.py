@@ -215,3 +215,39 @@ def test_the_wheel_and_who_did_what_between_two_notebooks(lab):
             home.wait_data(ROOT, "state", "paused")
             button(away, "wheel-release").click()
             button(home, "stop").and_(home.page.locator(":not([aria-disabled])")).wait_for()
+
+
+def test_the_runs_of_a_server_are_listed_and_one_is_chosen(lab):
+    first = "a = nbmonitor.init('first')\nfor i in a.track(range(30)):\n    a.log(loss=1 / (i + 1))\na.finish()"
+    second = "%%nbmonitor\nb = nbmonitor.init('second')\nfor i in b.track(range(10**9)):\n    b.log(loss=1.0 / (i + 1))\n    sum(range(100_000))"
+    with lab.open(["%load_ext nbmonitor\nimport nbmonitor", first, second]) as home:
+        home.run_cell(0)
+        address = re.search(r"attach (\S+)", home.text(0))[1]
+        home.run_cell(1)
+        home.run_cell(2)
+        with lab.open(["%load_ext nbmonitor", f"%nbmonitor attach {address}"]) as away:
+            away.run_all()
+            away.scroll_to(1)
+            away.wait_data(ROOT, "state", "running", timeout=30)
+            choice = away.page.locator(f"{ROOT} [data-input=run]")
+            name = away.page.locator(f"{ROOT} .nbm-name")
+            listed = choice.locator("option").all_text_contents()
+            assert listed[0] == "Always the newest"
+            assert re.fullmatch(
+                r"second · Running · step [\d,]+ · begun \d\d:\d\d, \d+ s ago", listed[1]
+            )
+            assert listed[2].startswith("first · Completed · step 30 · begun ")
+            assert (name.inner_text(), choice.input_value()) == ("second", "")
+            chosen = choice.locator("option").nth(2).get_attribute("value")
+            choice.select_option(chosen)
+            away.wait_data(ROOT, "state", "completed")
+            assert name.inner_text() == "first"
+            choice.blur()
+            away.save()
+            away.reload()
+            away.scroll_to(1)
+            away.wait_data(ROOT, "state", "completed", timeout=30)
+            assert choice.input_value() == chosen, "the kernel knows what was chosen"
+            choice.select_option("")
+            away.wait_data(ROOT, "state", "running")
+            assert name.inner_text() == "second"

@@ -77,6 +77,9 @@ def test_what_another_run_suffers_began_at_another_time():
 def test_a_source_that_fails_says_why():
     view = Link().view(RUN, BOX, CONNECTED, T, trouble="There is no run 'ghost'.")
     assert (view["state"], view["message"]) == ("disconnected", "There is no run 'ghost'.")
+    refused = f"The server at {BOX} refused: the token is not known here."
+    view = Link().view(RUN, BOX, DISCONNECTED, T, trouble=refused)
+    assert view["message"] == f"{refused} Trying again."
 
 
 def test_pictures_left_out_and_values_lost_are_two_things():

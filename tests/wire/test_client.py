@@ -265,6 +265,26 @@ def test_the_link_is_told_as_it_is(broker, local, eventually):
         server.close(0.2)
 
 
+def test_a_server_that_comes_back_with_other_tokens_is_not_said_to_be_silent(
+    broker, local, eventually
+):
+    server = Server(broker).start()
+    client = Client(server.address, server.token).connect()
+    try:
+        assert client.trouble == ""
+        server.close(0)
+        eventually(lambda: client.road is LinkState.DISCONNECTED)
+        assert client.trouble == "", "nobody answers: no more is known"
+        token = "another-token-of-a-length-that-will-do"
+        server = Server(broker, port=server.port, token=token).start()
+        why = eventually(lambda: client.trouble)
+        assert why.startswith(f"The server at {server.address} refused: ")
+        assert client.road is LinkState.DISCONNECTED
+    finally:
+        client.close()
+        server.close(0.2)
+
+
 def test_a_server_that_is_gone_leaves_its_runs_lost_and_takes_them_back(broker, local, eventually):
     ended = Local(broker, "ended")
     ended.say(Status(RunState.COMPLETED))

@@ -88,7 +88,7 @@ class Link:
             "reconnects": 0 if info is None else info.reconnects,
             "dropped": dropped + (0 if info is None else info.dropped),
             "lost": 0 if info is None else info.lost,
-            "message": text(trouble, 1000) or _message(state, road, where),
+            "message": _message(state, road, where, text(trouble, 1000)),
         }
 
     def _look(self, info: RunInfo | None, now: float) -> float | None:
@@ -103,8 +103,10 @@ class Link:
         return self._sign
 
 
-def _message(state: LinkState, road: LinkState, where: str) -> str:
+def _message(state: LinkState, road: LinkState, where: str, trouble: str) -> str:
     """What is wrong, and what happens now."""
+    if trouble:
+        return f"{trouble} Trying again." if road is LinkState.DISCONNECTED else trouble
     if state is LinkState.DEGRADED:
         return "The road is slow: fewer pictures come, and every number."
     if road is LinkState.DISCONNECTED:

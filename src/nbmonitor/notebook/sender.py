@@ -278,7 +278,7 @@ class Sender:
                 self._source.road,
                 now,
                 dropped=stage.dropped,
-                trouble=stage.trouble,
+                trouble=stage.trouble or self._source.trouble,
             ),
         }
         if info is not None:

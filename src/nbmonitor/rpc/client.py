@@ -18,7 +18,7 @@ from nbmonitor.interfaces import Window
 from nbmonitor.rpc import codec, threads
 from nbmonitor.rpc.absence import QUIET, Absence
 from nbmonitor.rpc.bearer import Bearer
-from nbmonitor.rpc.channel import check, dial, explain, method
+from nbmonitor.rpc.channel import check, code_of, dial, explain, method
 from nbmonitor.rpc.codec import audits
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.watching import Watching
@@ -36,6 +36,12 @@ SENDING = 1.5  # and for the one to a command, in the thread that paints
 SILENCE = 2.0  # seconds without an answer of a watch after which the link is stale (it speaks every half second)
 SLOW = 1.5  # seconds of a round trip beyond which a link is degraded
 MEASURE = 2.0  # seconds between two round trips
+SILENT = {  # errors that say no more than that nobody answered
+    None,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+}
 WINDOWS = 64  # of series, kept to be shown while the link is down
 
 
@@ -158,6 +164,15 @@ class Client:
     def road(self) -> LinkState:
         """The road from here to the server."""
         return self._road()
+
+    @property
+    def trouble(self) -> str:
+        """Why the server refuses, in words; "" while it answers, and while nobody does."""
+        watch = self._all
+        error = watch.error if watch is not None and not watch.connected else None
+        if error is None or code_of(error) in SILENT:
+            return ""
+        return explain(error, self._address)
 
     def runs(self) -> Sequence[RunInfo]:
         """All runs, newest first, as last told; :attr:`RunInfo.link` includes the road from here."""
