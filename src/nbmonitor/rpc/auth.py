@@ -176,7 +176,7 @@ class Auth:
         # Two headers, of which one is wrong, are somebody who tries.
         key = held[0] if held and all(k == held[0] for k in held) else None
         expired = key is not None and self.keyring.expired(key)
-        name = common_name(certificate) or (key.name if key else "")
+        name = common_name(certificate) or (key.called if key else "")
         if key is not None and not expired:
             caller = Caller(key.role, name, peer, holder=True, declared=declared)
             return Verdict(caller, self._objection(method, caller, key), known=True)
@@ -281,8 +281,9 @@ def read_token(path: str | Path) -> str:
 
 
 def metadata(token: str | None, actor: str = "") -> tuple[tuple[str, str], ...]:
-    """Call metadata for a token: it, and what this client calls itself (``user@host`` by default)."""
-    return ((HEADER, f"Bearer {token}"), (CLIENT, presentable(actor or whoami()))) if token else ()
+    """Call metadata: the token, and what this client calls itself (``user@host`` by default)."""
+    declared = (CLIENT, presentable(actor or whoami()) or "somebody")
+    return ((HEADER, f"Bearer {token}"), declared) if token else (declared,)
 
 
 __all__ = [

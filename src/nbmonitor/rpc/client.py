@@ -18,7 +18,7 @@ from nbmonitor.interfaces import Window
 from nbmonitor.rpc import codec, threads
 from nbmonitor.rpc.absence import QUIET, Absence
 from nbmonitor.rpc.bearer import Bearer
-from nbmonitor.rpc.channel import check, code_of, dial, explain, method
+from nbmonitor.rpc.channel import check, code_of, dial, explain, explain_closely, method
 from nbmonitor.rpc.codec import audits
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.watching import Watching
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nbmonitor.audit import AuditRow
     from nbmonitor.events import Command, Event, RunInfo, SeriesKind
     from nbmonitor.interfaces import Axis, SeriesInfo
+    from nbmonitor.rpc.tls import Tls
 
 DEADLINE = 2.0  # seconds that a dashboard can wait for an answer
 SENDING = 1.5  # and for the one to a command, in the thread that paints
@@ -60,6 +61,8 @@ class Client:
         How its place is called in front of people, where that is not ``address``.
     on_close
         Called when the client was closed: ends what was opened to get there.
+    tls
+        How to check the server; see :func:`nbmonitor.rpc.channel.dial`.
     monotonic
         A monotonic clock, in seconds.
     lost_after
@@ -79,12 +82,14 @@ class Client:
         actor: str = "",
         name: str = "",
         on_close: Callable[[], None] | None = None,
+        tls: Tls | bool | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         lost_after: float = 30.0,
     ) -> None:
         self.forked = False
         self._target = check(address)
         self._address = name or self._target
+        self._tls = tls
         self._metadata = Bearer(token, actor)
         self._on_close = on_close
         self._monotonic = monotonic
@@ -107,14 +112,16 @@ class Client:
     def connect(self, timeout: float = 5.0) -> Client:
         """Attach. Raises :class:`~nbmonitor.errors.AttachError` with the remedy."""
         end = time.monotonic() + timeout
-        channel = self._channel = dial(self._target)
+        channel = self._channel = dial(self._target, self._tls)
         try:
             self._server = wire.read_server_info(self._ask("GetServerInfo", b"", timeout))
             found = wire.read_runs(self._ask("ListRuns", b"", max(end - time.monotonic(), 0.1)))
         except (grpc.RpcError, InputError) as error:
             channel.close()
             self._channel = None
-            text = explain(error, self._address) if isinstance(error, grpc.RpcError) else str(error)
+            text = str(error)
+            if isinstance(error, grpc.RpcError):
+                text = explain_closely(error, self._target, self._tls)
             raise AttachError(text) from error
         self._runs = {r.run_id: r for r in reversed(found)}
         watch = Watching(channel, self._metadata, "", on_seen=self._seen, monotonic=self._monotonic)

@@ -49,17 +49,25 @@ class Key:
         Whose it is; "" for nobody in particular.
     expires
         Seconds since 1970 after which it opens nothing; None for never.
+    weak
+        Whether the token has fewer than 16 characters.
     """
 
     digest: bytes = field(repr=False)
     role: Role
     name: str = ""
     expires: float | None = None
+    weak: bool = False
 
     @property
     def hint(self) -> str:
         """Eight letters that tell one key from another and open nothing."""
         return self.digest.hex()[:8]
+
+    @property
+    def called(self) -> str:
+        """Its name; for a nameless one that is not the owner's something that nobody else can be called."""
+        return self.name or ("" if self.role == "owner" else f"{self.role}-{self.hint}")
 
     def expired(self, now: float) -> bool:
         """Whether its day has passed."""
@@ -89,7 +97,7 @@ def key(token: str, role: Role = "owner", name: str = "", expires: float | None 
             "A token is empty, too long, or holds characters that a header cannot carry. Expected 32 random bytes in "
             "printable ASCII; `nbmonitor token` makes one."
         )
-    return Key(digest(token), role, name, expires)
+    return Key(digest(token), role, name, expires, weak=len(token) < 16)
 
 
 def read_line(line: str) -> tuple[str, Key] | None:
@@ -210,7 +218,7 @@ class Keyring:
                 "out to have one made, or `nbmonitor token` writes one."
             )
 
-    def keys(self) -> tuple[Key, ...]:
+    def held(self) -> tuple[Key, ...]:
         """The keys as they stand now, expired ones included."""
         if self.path is not None and self._monotonic() - self._looked >= LOOK:
             with self._lock:
@@ -220,7 +228,7 @@ class Keyring:
     def find(self, token: str) -> Key | None:
         """The key of a token, expired or not; takes as long for a wrong one as for any."""
         given, found = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), None
-        for each in self.keys():
+        for each in self.held():
             if hmac.compare_digest(given, each.digest):
                 found = each
         return found

@@ -38,6 +38,12 @@ def runtime_dir() -> Path:
     return places()[0]
 
 
+def lasting_dir() -> Path:
+    """The folder of what outlives a process: certificates, the fingerprints of servers."""
+    state = Path(platformdirs.user_state_dir("nbmonitor", appauthor=False))
+    return state if private_folder(state) else places()[0]
+
+
 def private_folder(path: Path) -> bool:
     """Make a folder that is ours alone; False where that cannot be."""
     try:

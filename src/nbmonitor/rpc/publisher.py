@@ -15,7 +15,7 @@ import grpc
 import numpy as np
 
 from nbmonitor._version import __version__
-from nbmonitor.errors import RunError
+from nbmonitor.errors import AttachError, RunError
 from nbmonitor.events import (
     Command,
     CommandKind,
@@ -31,7 +31,7 @@ from nbmonitor.events import (
 from nbmonitor.rpc import codec, threads
 from nbmonitor.rpc.bearer import Bearer
 from nbmonitor.rpc.buffer import MOST
-from nbmonitor.rpc.channel import check, code_of, dial, explain, method
+from nbmonitor.rpc.channel import check, code_of, dial, explain_closely, method
 from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.codec import viewer
 from nbmonitor.rpc.sending import Link, Sender
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nbmonitor.events import Heartbeat, RunInfo
+    from nbmonitor.rpc.tls import Tls
 
 DEADLINE = 5.0  # seconds of a unary call
 REMEMBERED = 1_000  # ids of commands
@@ -64,6 +65,8 @@ class Publisher:
     token
         Its token, or what returns it, asked anew at every call; without one a server takes a new run from its own
         machine alone.
+    tls
+        How to check the server; see :func:`nbmonitor.rpc.channel.dial`.
     most
         Bytes of numbered events kept.
     retry
@@ -80,12 +83,14 @@ class Publisher:
         address: str,
         token: str | Callable[[], str | None] | None = None,
         *,
+        tls: Tls | bool | None = None,
         most: int = MOST,
         retry: tuple[float, float] = (0.1, 30.0),
     ) -> None:
         self.address = check(address)
         self.forked = False
         self.problem = ""
+        self._tls = tls
         self._metadata = Bearer(token)
         self._retry = retry
         self._secret = secrets.token_hex(16)
@@ -222,11 +227,14 @@ class Publisher:
             try:
                 self._connect()
             except grpc.RpcError as error:
-                self._complain(explain(error, self.address))
+                if not self._out.closing:
+                    self._complain(explain_closely(error, self.address, self._tls))
                 if (
                     code_of(error) in FINAL_CODES
                 ):  # a token does not get right by itself: ask seldom
                     self._attempt = max(self._attempt, 8)
+            except AttachError as error:  # nobody is there yet, or it cannot be believed
+                self._complain(str(error))
             except (
                 Exception
             ) as error:  # whatever it is, the training goes on, and so do the attempts
@@ -246,7 +254,7 @@ class Publisher:
         info = self._info
         if info is None:
             return
-        with dial(self.address) as channel:
+        with dial(self.address, self._tls) as channel:
             self._channel = channel
             link = Link()
             try:

@@ -1,13 +1,11 @@
-"""The server: both service paths of the trainers, the viewers' service and health, on one port of this machine."""
+"""The server: both service paths of the trainers, the viewers' service and health, on a port and a Unix socket."""
 
 from __future__ import annotations
 
 import atexit
-import ipaddress
-import os
-import socket
 import threading
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -16,31 +14,34 @@ from nbmonitor.errors import ServerError
 from nbmonitor.events import new_id
 from nbmonitor.rpc import codec, keys, threads
 from nbmonitor.rpc.auth import Auth
+from nbmonitor.rpc.certificates import CertificateFiles, Certificates
 from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.health import SERVICE as HEALTH
 from nbmonitor.rpc.health import Health
 from nbmonitor.rpc.ingest import Ingest
 from nbmonitor.rpc.limits import THREADS, Gate
+from nbmonitor.rpc.listening import close_to_others, judge_host, prepare_socket, probe
 from nbmonitor.rpc.metrics import Metrics
 from nbmonitor.rpc.monitor import Monitor
 from nbmonitor.rpc.reflection import Reflection
+from nbmonitor.rpc.selfsigned import self_signed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from nbmonitor.broker import Broker
     from nbmonitor.rpc.auth import Caller
 
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # else a second server takes the same port, silently
-    ("grpc.max_receive_message_length", wire.RECEIVE_BYTES),
     ("grpc.max_send_message_length", -1),
     # Clients may ping every 5 s without data. The name with "recv" in it, as the C header has it, does nothing.
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 4_000),
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    # And a laptop that vanished is noticed within 9 s: its threads and mailboxes are wanted for others.
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 4_000),
+    ("grpc.http2.max_pings_without_data", 0),  # else the server stops asking after two
     ("grpc.enable_http_proxy", 0),
 )
 
@@ -53,13 +54,19 @@ class Server:
     broker
         What trainers report to and viewers read from.
     host
-        A loopback address or ``localhost``.
+        A loopback address or ``localhost``; anything else with ``tls`` alone.
     port
-        0 takes a free one.
+        0 takes a free one, None none at all.
+    unix_socket
+        Path of a Unix socket to listen on as well, for its owner alone.
+    tls
+        The certificate of the port; True for one of our own making (extra ``tls``), kept in the state folder.
     token
         The owner's, of 32 bytes or more in printable ASCII; without it and ``token_file``, a random one.
     token_file
         File with the tokens that are taken, read again when it changes; see :mod:`nbmonitor.rpc.keys`.
+    tokens
+        Further tokens of the owner's.
     tokenless
         Take new runs from clients of this machine that have no token.
     refused
@@ -68,12 +75,18 @@ class Server:
         Refuse data of sessions that never registered.
     caps
         Calls at a time by kind; see :class:`nbmonitor.rpc.limits.Gate`.
+    message_bytes
+        Bytes of the largest message that is taken.
 
     Raises
     ------
     ServerError
-        From the constructor when ``host`` is not of this machine or there is no usable token, from :meth:`start` when
-        the port is in use.
+        From the constructor when ``host`` is not of this machine and there is no TLS, when there is no usable token or
+        certificate; from :meth:`start` when the port or socket is in use.
+    SettingError
+        For an empty token.
+    EnvironmentMissingError
+        For a certificate of our own making without the extra ``tls``.
     """
 
     def __init__(
@@ -81,29 +94,39 @@ class Server:
         broker: Broker,
         *,
         host: str = "127.0.0.1",
-        port: int = 0,
+        port: int | None = 0,
+        unix_socket: str | Path | None = None,
+        tls: CertificateFiles | bool = False,
         token: str | None = None,
         token_file: str | Path | None = None,
+        tokens: Sequence[str] = (),
         tokenless: bool = True,
         strict: bool = False,
         caps: dict[str, int] | None = None,
         refused: Callable[[Caller, str, str], None] | None = None,
+        message_bytes: int = wire.RECEIVE_BYTES,
     ) -> None:
-        if not _loopback(host):
-            msg = (
-                f"The server was told to listen on {host!r}, which others can reach. Expected a loopback address "
-                "(127.0.0.1): keep it there, and run `ssh -L PORT:127.0.0.1:PORT THIS_MACHINE` on the other machine."
+        if port is None and unix_socket is None:
+            raise ServerError(
+                "The server was given neither a port nor a Unix socket. Expected one."
             )
-            raise ServerError(msg)
         self.forked = False
         self.host = host
         self.port = port
+        self.unix_socket = Path(unix_socket).expanduser() if unix_socket else None
         if token is None and token_file is None:
             token = keys.new_token()
         self.token = token or ""  # those of a file stay there
+        fixed = [keys.key(t) for t in (*(() if token is None else (token,)), *tokens)]
+        keyring = keys.Keyring(token_file, fixed)
+        if port is not None:
+            judge_host(host, tls=bool(tls), weak=any(k.weak for k in keyring.held()))
+        if tls is True:
+            tls = CertificateFiles(*self_signed(host))
+        self._certificates = Certificates(tls) if tls else None
+        self._options = (*OPTIONS, ("grpc.max_receive_message_length", message_bytes))
         self._pool = threads.Pool(THREADS, "nbmonitor-grpc")
-        fixed = [] if token is None else [keys.key(token)]
-        auth = Auth(keys.Keyring(token_file, fixed), tokenless=tokenless)
+        auth = Auth(keyring, tokenless=tokenless)
         self.epoch = new_id("s")
         self.metrics = Metrics()
         self._gate = Gate(auth, caps)
@@ -118,24 +141,37 @@ class Server:
 
     @property
     def address(self) -> str:
-        """``host:port``."""
+        """Where to attach: ``host:port``, or ``unix:/path`` where there is no port."""
+        if self.port is None:
+            return f"unix:{self.unix_socket}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate, to be compared by whoever attaches; "" without TLS."""
+        return self._certificates.fingerprint if self._certificates is not None else ""
+
     def start(self) -> Server:
-        """Listen. Raises :class:`~nbmonitor.errors.ServerError` when the port is in use."""
-        try:
-            _probe(self.host, self.port)  # gRPC would first print its own account of a port in use
-        except OSError as error:
-            raise self._in_use() from error
-        # The types ask for the standard executor and a list; gRPC itself asks for `submit` and a sequence.
-        server = grpc.server(self._pool, interceptors=(self.metrics, self._gate), options=OPTIONS)  # type: ignore[arg-type]
+        """Listen. Raises :class:`~nbmonitor.errors.ServerError` when the port or socket is in use."""
+        if self.unix_socket is not None:
+            prepare_socket(self.unix_socket)
+        # The types ask for the standard executor; gRPC itself asks for `submit`.
+        server = grpc.server(
+            self._pool,  # type: ignore[arg-type]
+            interceptors=[self.metrics, self._gate],
+            options=self._options,
+        )
         server.add_generic_rpc_handlers((*self._handlers(), self._health.handler(), Reflection()))
         try:
-            port = server.add_insecure_port(self.address)
-        except RuntimeError as error:
+            if self.port is not None:
+                probe(self.host, self.port)  # gRPC would first print its own account of it
+                self.port = self._open_port(server)
+            if self.unix_socket is not None:
+                server.add_insecure_port(f"unix:{self.unix_socket}")
+                close_to_others(self.unix_socket)
+        except (OSError, RuntimeError) as error:
             server.stop(None)
-            raise self._in_use() from error
-        self.port = port
+            raise self._in_use(error) from error
         server.start()
         self._grpc = server
         self._health.set(serving=True)
@@ -176,7 +212,16 @@ class Server:
         server.stop(grace).wait(grace + 1.0)
         self._pool.shutdown()
 
-    def _in_use(self) -> ServerError:
+    def _open_port(self, server: grpc.Server) -> int:
+        if self._certificates is None:
+            return server.add_insecure_port(self.address)
+        return server.add_secure_port(self.address, self._certificates.credentials())
+
+    def _in_use(self, error: Exception) -> ServerError:
+        if self.port is None:
+            return ServerError(
+                f"The Unix socket {self.unix_socket} cannot be opened ({error}). Name another."
+            )
         return ServerError(
             f"Port {self.port} of {self.host} is in use (or may not be opened). Expected a free one: take another "
             f"with `%config NBMonitor.port = 0` or NBMONITOR_PORT=0 (0 takes any that is free), or stop what "
@@ -209,24 +254,6 @@ class Server:
 
 def _bytes(behaviour: Callable[..., bytes]) -> Any:
     return grpc.unary_unary_rpc_method_handler(behaviour)
-
-
-def _probe(host: str, port: int) -> None:
-    """Bind and let go; raises OSError where a server could not listen."""
-    family, kind, proto, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, proto) as probe:
-        if os.name == "posix":  # as gRPC does; elsewhere it would mean to share the port
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(where)
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 __all__ = ["HEALTH", "Server"]
