@@ -16,6 +16,7 @@ import grpc
 
 from nbmonitor.errors import InputError, UnknownRunError
 from nbmonitor.events import Gap, RunInfo, new_id
+from nbmonitor.rpc import bounds
 from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.contract import ContractTrainer
 from nbmonitor.rpc.limits import Refused
@@ -77,6 +78,7 @@ class Ingest:
         self._sessions: dict[tuple[bool, str], ContractTrainer] = {}
         self._links: set[Link] = set()
         self._closed = False
+        self._strangers = 0  # runs of clients without a token
 
     # --- the two RPCs ------------------------------------------------------------------------------------------------
 
@@ -89,6 +91,10 @@ class Ingest:
         if session.ours:  # its stream begins with a Hello, which opens the run
             return wire.session_response(session.session_id, "welcome", self._welcome(0))
         holder = self._gate.caller(context).holder
+        if why := bounds.bad_id("session_id", session.session_id):
+            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, why)
+        if why := self._full(holder=holder):
+            raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, why)
         trainer = self._open(session.session_id, session.info, holder=holder)
         return wire.session_response(
             session.session_id, f"registered as run {trainer.run_id}", None
@@ -181,6 +187,13 @@ class Ingest:
             out.put(wire.fault(run_id, code, "a Hello needs a checksum and a run_id"))
             out.close()
             return
+        why = bounds.bad_id("run_id", run_id) or bounds.too_new(hello.major)
+        if not why and run_id not in self._own:
+            why = self._full(holder=link.holder)
+        if why:
+            out.put(wire.fault(run_id[: bounds.ID], wire.UNSUPPORTED, why))
+            out.close()
+            return
         with self._lock:
             trainer = self._own.get(run_id)
             if trainer is None:
@@ -190,6 +203,7 @@ class Ingest:
                     taken = False
                     trainer = OwnTrainer(self._broker, run_id, hello.secret, holder=link.holder)
                     self._own[run_id] = trainer
+                    self._strangers += not link.holder
             else:  # knowing the secret is not enough for a token-holder's run
                 known = hmac.compare_digest(trainer.secret.encode(), hello.secret.encode())
                 taken = not known or (trainer.holder and not link.holder)
@@ -227,6 +241,9 @@ class Ingest:
             trainer.advance(frame)
             out.acknowledge_to(trainer.run_id, frame.seq)
 
+    def _full(self, *, holder: bool) -> str:
+        return "" if holder else bounds.too_many(self._strangers)
+
     # --- clients of the contract -------------------------------------------------------------------------------------
 
     def _open(self, session_id: str, info: RunInfo, *, holder: bool) -> ContractTrainer:
@@ -234,6 +251,7 @@ class Ingest:
         with self._lock:
             old = self._sessions.get((holder, session_id))
             self._sessions[holder, session_id] = trainer
+            self._strangers += not holder
         if old is not None:
             old.supersede(trainer.run_id)
         return trainer
@@ -247,6 +265,10 @@ class Ingest:
             link.out.put(wire.fault(session_id, wire.INVALID_SESSION, text))
             return None
         if trainer is None or trainer.streaming:
+            why = bounds.bad_id("session_id", session_id) or self._full(holder=link.holder)
+            if why:
+                link.out.put(wire.fault(session_id[: bounds.ID], wire.INVALID_SESSION, why))
+                return None
             info = RunInfo(
                 "", session_id or "unregistered", session_id=session_id, origin="process"
             )

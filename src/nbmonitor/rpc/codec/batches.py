@@ -9,7 +9,7 @@ from nbmonitor.events import (
     Mosaic,
     Picture,
 )
-from nbmonitor.rpc.codec.values import i32, maybe, put_optional, text, u32, u64
+from nbmonitor.rpc.codec.values import i32, maybe, put_optional, short, text, u32, u64
 
 if TYPE_CHECKING:
     from nbmonitor.rpc.v1 import ingest_pb2 as pb
@@ -73,10 +73,12 @@ def get_batch(frame: pb.BatchFrame) -> Batch:
         predicted=tuple(maybe(s, "predicted_class") for s in samples),
         confidence=tuple(maybe(s, "confidence") for s in samples),
         truth=tuple(maybe(s, "ground_truth") for s in samples),
-        labels=tuple(s.labels[0] if s.labels else None for s in samples)
+        labels=tuple(short(s.labels[0]) if s.labels else None for s in samples)
         if any(s.labels for s in samples)
         else (),
-        sample_ids=tuple(s.sample_id for s in samples) if any(s.sample_id for s in samples) else (),
+        sample_ids=tuple(short(s.sample_id) for s in samples)
+        if any(s.sample_id for s in samples)
+        else (),
         right=maybe(frame, "right"),
         counted=maybe(frame, "counted"),
         loss=maybe(frame, "loss"),

@@ -13,7 +13,7 @@ from nbmonitor.events import (
     Resources,
     Scalars,
 )
-from nbmonitor.rpc.codec.values import INT64_MAX, maybe, put_optional, text, u32
+from nbmonitor.rpc.codec.values import INT64_MAX, maybe, put_optional, short, text, u32
 
 if TYPE_CHECKING:
     from nbmonitor.events import SeriesKind
@@ -41,7 +41,7 @@ def get_columns(columns: pb.ScalarColumns, base_ms: int) -> Scalars:
         given = np.array(c.time_delta_ms[:n], np.float64)
         deltas[: len(given)] = given
         kind: SeriesKind = "epoch" if c.kind == "epoch" else "step"
-        out.append(Column(c.tag, steps, values, (base_ms + deltas) / 1000.0, kind))
+        out.append(Column(short(c.tag), steps, values, (base_ms + deltas) / 1000.0, kind))
     return Scalars(tuple(out))
 
 

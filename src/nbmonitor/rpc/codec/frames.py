@@ -42,7 +42,16 @@ from nbmonitor.rpc.codec.terms import (
     Hello,
     Session,
 )
-from nbmonitor.rpc.codec.values import mapping, maybe, parsed, read_params
+from nbmonitor.rpc.codec.values import (
+    CLASSES,
+    WORDS,
+    mapping,
+    maybe,
+    parsed,
+    read_params,
+    short,
+    shorts,
+)
 from nbmonitor.rpc.v1 import ingest_pb2 as pb
 
 if TYPE_CHECKING:
@@ -110,8 +119,8 @@ def _read_batch(frame: Frame, b: pb.BatchData) -> Frame:
         predicted=_padded((p.predicted_class for p in b.predictions[:n]), n),
         confidence=_padded((p.confidence for p in b.predictions[:n]), n),
         truth=_padded(b.ground_truth[:n], n),
-        labels=_named((i.labels[0] if i.labels else None for i in b.images[:n]), n),
-        sample_ids=_named((i.sample_id for i in b.images[:n]), n, ""),
+        labels=_named((short(i.labels[0]) if i.labels else None for i in b.images[:n]), n),
+        sample_ids=_named((short(i.sample_id) for i in b.images[:n]), n, ""),
         loss=b.batch_loss,
     )
     faults = []
@@ -176,10 +185,14 @@ def _read_status(frame: Frame, s: pb.StatusUpdate) -> Frame:
         payloads.append(_config_update(s.config))
     state = STATUS_BACK.get(s.status)
     if state is not None:
-        payloads.append(Status(state, s.message, s.error_type))
+        payloads.append(Status(state, short(s.message, WORDS), short(s.error_type)))
     else:  # enums are open: show the number, keep the state
         payloads.append(
-            LogLine(f"status {s.status}: {s.message}" if s.message else f"status {s.status}")
+            LogLine(
+                short(
+                    f"status {s.status}: {s.message}" if s.message else f"status {s.status}", WORDS
+                )
+            )
         )
     return replace(frame, payloads=tuple(payloads))
 
@@ -189,9 +202,9 @@ def _config_update(c: pb.TrainingConfig) -> RunUpdate:
         total_epochs=c.total_epochs or None,
         batches_per_epoch=c.batches_per_epoch or None,
         batch_size=c.batch_size or None,
-        model=c.model_name or None,
-        dataset=c.dataset_name or None,
-        class_names=tuple(c.class_names) or None,
+        model=short(c.model_name) or None,
+        dataset=short(c.dataset_name) or None,
+        class_names=shorts(c.class_names, CLASSES) or None,
         config=mapping(c.hyperparameters) or None,
     )
 
@@ -215,7 +228,7 @@ def _read_heartbeat(frame: Frame, h: pb.Heartbeat) -> Frame:
 def _read_hello(frame: Frame, h: pb.Hello) -> Frame:
     info = get_run(h.run, origin="process")
     info = replace(info, run_id=h.run_id, incarnation=frame.incarnation, rank=frame.rank)
-    return replace(frame, hello=Hello(info, h.owner_secret, h.first_unacked_seq))
+    return replace(frame, hello=Hello(info, h.owner_secret, h.first_unacked_seq, h.protocol_major))
 
 
 def _read_scalars(frame: Frame, s: pb.ScalarColumns) -> Frame:
@@ -237,7 +250,7 @@ def _read_result(frame: Frame, r: pb.CommandResult) -> Frame:
         step=min(r.applied_at_step, 2**63 - 1) if state is CommandState.APPLIED else None,
         before=mapping(r.before),
         after=mapping(r.after),
-        error=r.error,
+        error=short(r.error, WORDS),
         resolved_at=frame.time if state.final else None,
     )
     return replace(frame, payloads=(record,))
@@ -247,16 +260,18 @@ def _read_end(frame: Frame, e: pb.RunEnd) -> Frame:
     state = STATUS_BACK.get(e.status, RunState.FAILED)
     if not state.ended:
         return replace(frame, fault=f"RunEnd with status {e.status}, which is no end")
-    return replace(frame, payloads=(Status(state, e.error_message, e.error_type),))
+    return replace(
+        frame, payloads=(Status(state, short(e.error_message, WORDS), short(e.error_type)),)
+    )
 
 
 def _read_gap(frame: Frame, g: pb.Gap) -> Frame:
     count = g.count or max(g.last_seq - g.first_seq + 1, 0)
-    return replace(frame, payloads=(Gap(g.reason, count, g.first_seq, g.last_seq),))
+    return replace(frame, payloads=(Gap(short(g.reason, WORDS), count, g.first_seq, g.last_seq),))
 
 
 def _read_log(frame: Frame, line: pb.LogLine) -> Frame:
-    return replace(frame, payloads=(LogLine(line.text, line.level or "info"),))
+    return replace(frame, payloads=(LogLine(short(line.text, WORDS), short(line.level) or "info"),))
 
 
 def _read_change(frame: Frame, c: pb.RunChange) -> Frame:
@@ -288,10 +303,10 @@ def read_session(data: bytes) -> Session:
     update = _config_update(s.config)
     info = RunInfo(
         run_id="",
-        name=s.session_id or s.client_name or "run",
+        name=short(s.session_id or s.client_name or "run"),
         session_id=s.session_id,
-        client_name=s.client_name,
-        client_version=s.client_version,
+        client_name=short(s.client_name),
+        client_version=short(s.client_version),
         origin="process",
         config=update.config or {},
         class_names=update.class_names or (),

@@ -69,6 +69,7 @@ class Hello:
     info: RunInfo
     secret: str = ""
     first_unacked: int = 1
+    major: int = 0  # of the protocol
 
 
 @dataclass(frozen=True, slots=True)

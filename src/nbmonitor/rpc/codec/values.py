@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
@@ -11,7 +12,7 @@ from google.protobuf.message import DecodeError
 from nbmonitor.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -46,14 +47,32 @@ def text(value: object) -> str:
     return s
 
 
+NAME, WORDS, MANY, CLASSES = 256, 4_096, 1_000, 1 << 15
+"""Characters of a stranger's name and of what it says at once; entries of its lists and mappings, and its classes."""
+
+
+def short(value: str, most: int = NAME) -> str:
+    """A stranger's text, cut visibly: every viewer is told it again and again."""
+    return value if len(value) <= most else value[: most - 1] + "…"
+
+
+def shorts(values: Iterable[str], most: int = MANY) -> tuple[str, ...]:
+    """A stranger's list of names, cut to what a viewer can be told."""
+    return tuple(short(v) for v in islice(values, most))
+
+
 def texts(values: Mapping[str, Any]) -> dict[str, str]:
     """A mapping of sanitised strings."""
     return {text(k): text(v) for k, v in values.items()}
 
 
 def mapping(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A map field in the order of its names: protobuf keeps none, and what is shown must not jump about."""
-    return dict(sorted(values.items()))
+    """A map field in the order of its names: protobuf keeps none, and what is shown must not jump about.
+
+    Names and texts are cut, and so is their number.
+    """
+    found = sorted(values.items())[:MANY]
+    return {short(k): short(v, WORDS) if isinstance(v, str) else v for k, v in found}
 
 
 def u64(value: float) -> int:
