@@ -29,16 +29,16 @@ from nbmonitor.events import (
     LogLine,
     Performance,
     RunInfo,
-    RunState,
     RunUpdate,
     SeriesKind,
     Status,
     new_id,
 )
-from nbmonitor.ledger import Ledger, cut_off, out_of_time, refused
-from nbmonitor.steering import judged
+from nbmonitor.ledger import cut_off, out_of_time, refused
+from nbmonitor.pulse import Pulse, reopened
+from nbmonitor.steering import Steering
 from nbmonitor.subscription import Subscription, most, weight
-from nbmonitor.wheel import GONE, Hand
+from nbmonitor.wheel import Hand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,19 +59,14 @@ class _Entry:
 
     info: RunInfo
     deliver: Callable[[Command], CommandState] | None
+    pulse: Pulse
     seq: int = 0
-    heard: float = 0.0  # monotonic clock of the last sign of life
-    interval: float = 0.0  # seconds between heartbeats; 0: it never sent one
-    detached: float | None = None  # monotonic clock of when its stream was torn
-    silent: float | None = None  # monotonic clock of the last sign of life before it fell silent
-    before_loss: RunState | None = None
     recent: deque[Event] = field(default_factory=deque)
     recent_bytes: int = 0
     evicted: int = 0  # seq of the newest event that `recent` let go of
-    commands: Ledger = field(default_factory=Ledger)
+    commands: Steering = field(default_factory=Steering)
     viewers: tuple[Subscription, ...] = ()
     demanded: Callable[[], None] = lambda: None  # told when what viewers want has changed
-    steered: float = 0.0  # monotonic clock of the last sign of life of who has the wheel
 
 
 class Broker:
@@ -115,9 +110,6 @@ class Broker:
         self._runs: OrderedDict[str, _Entry] = OrderedDict()
         self._everywhere: tuple[Subscription, ...] = ()
         self._checked = 0.0
-        self._left: dict[
-            str, float
-        ] = {}  # by name, monotonic clock of when a viewer's last watch ended
 
     # --- Sink: what runs call ----------------------------------------------------------------------
 
@@ -132,26 +124,11 @@ class Broker:
                 info = replace(
                     info, run_id=run_id, started_at=info.started_at or now, last_seen=now
                 )
-                entry = self._runs[run_id] = _Entry(info, deliver, heard=heard)
+                entry = self._runs[run_id] = _Entry(info, deliver, Pulse(heard))
             else:
-                told.extend(_back(entry, heard))
-                entry.deliver, entry.heard, entry.detached = deliver, heard, None
-                old = entry.info
-                entry.info = replace(
-                    info,
-                    started_at=old.started_at,
-                    state=entry.before_loss or old.state,
-                    step=max(old.step, info.step),
-                    last_seq=old.last_seq,
-                    last_seen=now,
-                    state_version=old.state_version,
-                    link=LinkState.CONNECTED,
-                    reconnects=old.reconnects + (1 if old.origin != "kernel" else 0),
-                    wheel=old.wheel,
-                    wheel_locked=old.wheel_locked,
-                    wheel_since=old.wheel_since,
-                )
-                entry.before_loss = None
+                told.extend(entry.pulse.back(heard))
+                entry.deliver, entry.pulse.heard, entry.pulse.detached = deliver, heard, None
+                entry.info = reopened(entry.info, info, entry.pulse, now)
             self.store.put_run(entry.info)
             opened = entry.info
         for payload in (Status(opened.state, opened.message), *told):
@@ -166,7 +143,7 @@ class Broker:
         with self._lock:
             for event in events:
                 entry = self._entry(event.run_id)
-                entry.heard = heard
+                entry.pulse.heard = heard
                 for payload in (*self._ends(entry, event, now), event.payload, *derived(event)):
                     placed = self._place(entry, event, payload, now)
                     mail.append((entry.viewers, placed))
@@ -181,16 +158,16 @@ class Broker:
         """Take a sign of life; a run that was silent or lost is back."""
         with self._lock:
             entry = self._entry(beat.run_id)
-            back = _back(entry, self._monotonic()) if entry.detached is None else ()
-            entry.heard = self._monotonic()
-            entry.interval = beat.interval
+            pulse, now = entry.pulse, self._monotonic()
+            back = pulse.back(now) if pulse.detached is None else []
+            pulse.heard, pulse.interval = now, beat.interval
             entry.info = replace(
                 entry.info,
                 last_seen=self._clock(),
                 boundary_age=beat.boundary_age,
                 dropped=beat.dropped,
                 lost=beat.lost,
-                link=LinkState.CONNECTED if entry.detached is None else entry.info.link,
+                link=LinkState.CONNECTED if pulse.detached is None else entry.info.link,
             )
             step = entry.info.step
         for line in back:
@@ -218,9 +195,9 @@ class Broker:
         """The stream of a run was torn: that is not an end. It is LOST when it does not come back in time."""
         with self._lock:
             entry = self._entry(run_id)
-            if entry.info.state.ended or entry.detached is not None:
+            if entry.info.state.ended or entry.pulse.detached is not None:
                 return
-            entry.detached = self._monotonic()
+            entry.pulse.detached = self._monotonic()
             entry.info = replace(entry.info, link=LinkState.DISCONNECTED)
             info = entry.info
         for payload in (
@@ -310,20 +287,18 @@ class Broker:
         """Post a command to its run, once by id. The record says how far it got; the rest comes as events."""
         self.check()
         with self._lock:
-            now = self._clock()
             entry = self._runs.get(command.run_id)
             if entry is None:
-                record = refused(command, f"there is no run {command.run_id!r}", now)
-                self.journal.record(audit.of_command(record, now))
-                return record
+                return self.refuse(command, f"there is no run {command.run_id!r:.100}")
             known = entry.commands.get(command.command_id)
             if known is not None:
                 return known
             hand = Hand(command.actor, not command.peer, self._viewers(entry))
-            record, entry.info = judged(entry.info, command, hand, now, entry.commands.all())
-            if record.state is CommandState.APPLIED or entry.info.wheel == command.actor:
-                entry.steered = self._monotonic()
-            entry.commands.open(record, self._monotonic())
+            now, monotonic = self._clock(), self._monotonic()
+            why = entry.commands.overcrowded(command, monotonic)
+            if why:
+                return self.refuse(command, why)
+            record, entry.info = entry.commands.take(entry.info, command, hand, now, monotonic)
             self.journal.record(audit.of_command(record, now))
             deliver, step = entry.deliver, entry.info.step
         if record.state.final or deliver is None:
@@ -337,6 +312,12 @@ class Broker:
         if not current.state.final:
             self._emit(command.run_id, current, step)
         return current
+
+    def refuse(self, command: Command, why: str) -> CommandRecord:
+        """Answer a command that does not get as far as a run; it is written down."""
+        record = refused(command, why, self._clock())
+        self.journal.record(audit.of_command(record, self._clock()))
+        return record
 
     def audit(self, run_id: str = "", limit: int = 200) -> Sequence[AuditRow]:
         """The newest rows of the audit log, newest last."""
@@ -371,43 +352,19 @@ class Broker:
         out: list[tuple[str, Payload, int]] = []
         with self._lock:
             for run_id, entry in self._runs.items():
-                info = entry.info
-                if not info.state.ended:
-                    self._check_link(entry, now, out)
-                    self._check_lock(entry, now, out)
-                late = entry.commands.overdue(now)
-                out.extend((run_id, out_of_time(r, self._clock()), info.step) for r in late)
+                said: list[Payload] = []
+                if not entry.info.state.ended:
+                    entry.info, said = entry.pulse.look(
+                        entry.info, now, self._stale_after, self._lost_after
+                    )
+                    entry.info, left = entry.commands.unlocked(
+                        entry.info, self._viewers(entry), now
+                    )
+                    said += left
+                said += [out_of_time(r, self._clock()) for r in entry.commands.overdue(now)]
+                out.extend((run_id, payload, entry.info.step) for payload in said)
         for run_id, payload, step in out:
             self._emit(run_id, payload, step)
-
-    def _check_link(self, entry: _Entry, now: float, out: list[tuple[str, Payload, int]]) -> None:
-        info = entry.info
-        if entry.detached is not None:
-            if info.state is not RunState.LOST and now - entry.detached > self._lost_after:
-                entry.before_loss = info.state
-                text = f"no connection for {now - entry.detached:.0f} s and no word of an end"
-                out.append((info.run_id, Status(RunState.LOST, text), info.step))
-        elif entry.interval and now - entry.heard > self._stale_after * entry.interval:
-            if entry.silent is None:
-                entry.silent = entry.heard
-                text = f"No word from the trainer for {now - entry.heard:.0f} s"
-                out.append((info.run_id, LogLine(text, "warning"), info.step))
-            entry.info = replace(info, link=LinkState.STALE)
-        elif info.link is LinkState.STALE:
-            entry.info = replace(info, link=LinkState.CONNECTED)
-            out.extend((info.run_id, line, info.step) for line in _back(entry, entry.heard))
-
-    def _check_lock(self, entry: _Entry, now: float, out: list[tuple[str, Payload, int]]) -> None:
-        """A lost laptop does not lock a run for ever."""
-        info = entry.info
-        if not info.wheel_locked or info.wheel == audit.OWN:
-            return
-        if info.wheel in self._viewers(entry):
-            entry.steered = now
-        elif (away := now - entry.steered) > GONE:
-            entry.info = replace(info, wheel_locked=False)
-            text = f"{info.wheel} has been away for {away:.0f} s: the wheel is no longer locked"
-            out.append((info.run_id, LogLine(text, "warning"), info.step))
 
     def _viewers(self, entry: _Entry) -> set[str]:
         """Names of those elsewhere who watch this run, or all runs."""
@@ -425,9 +382,9 @@ class Broker:
         """Publish something of the broker's own; does not count as a sign of life of the run."""
         with self._lock:
             entry = self._entry(run_id)
-            heard = entry.heard
+            heard = entry.pulse.heard
             self.publish([Event(run_id, step, self._clock(), payload)])
-            entry.heard = heard
+            entry.pulse.heard = heard
 
     def _ends(self, entry: _Entry, event: Event, now: float) -> Sequence[CommandRecord]:
         """What a run has not carried out when it ends, it will not."""
@@ -465,18 +422,11 @@ class Broker:
             self._everywhere = tuple(v for v in self._everywhere if v is not box)
             for entry in self._runs.values():
                 if box.viewer and box.viewer == entry.info.wheel:
-                    entry.steered = now
+                    entry.commands.steered = now
             if box.run_id is not None and box.run_id in self._runs:
                 entry = self._runs[box.run_id]
                 entry.viewers = tuple(v for v in entry.viewers if v is not box)
                 entry.demanded()
-
-
-def _back(entry: _Entry, now: float) -> Sequence[LogLine]:
-    """What is said of a trainer that was silent or away and is heard again; its silence is over with that."""
-    away = [t for t in (entry.silent, entry.detached) if t is not None]
-    entry.silent = None
-    return [LogLine(f"The trainer is back after {now - min(away):.0f} s")] if away else ()
 
 
 _NOBODY = Demand()

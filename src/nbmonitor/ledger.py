@@ -7,11 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbmonitor.events import CONTROL_OF, CommandRecord, CommandState, RunState
+from nbmonitor.orders import SLACK
 
 if TYPE_CHECKING:
     from nbmonitor.events import Command, RunInfo
 
 KEPT = 1_000  # records of a run
+WAITING = 100  # commands of a run without a final word
+IDS = 20_000  # ids that are still told apart when their record is gone
 
 
 class Ledger:
@@ -20,10 +23,26 @@ class Ledger:
     def __init__(self) -> None:
         self._records: OrderedDict[str, CommandRecord] = OrderedDict()
         self._deadlines: dict[str, float] = {}
+        self._ids: dict[str, float] = {}  # and until when each could come again
 
     def get(self, command_id: str) -> CommandRecord | None:
         """Return the record of a command, if there is one."""
         return self._records.get(command_id)
+
+    def overcrowded(self, command: Command, now: float) -> str:
+        """Say why a command that has no record is not even begun; "" when it may be.
+
+        An id is remembered for longer than its record, for as long as the command could be sent once more.
+        """
+        if command.command_id in self._ids:
+            return "it was asked before: a command acts once"
+        if len(self._deadlines) >= WAITING:
+            return f"{WAITING} commands wait for this run already"
+        if len(self._ids) >= IDS:
+            self._ids = {key: until for key, until in self._ids.items() if until >= now}
+            if len(self._ids) >= IDS:
+                return f"{IDS:,} commands came within a short time: slow down"
+        return ""
 
     def all(self) -> list[CommandRecord]:
         """Return every record kept."""
@@ -45,11 +64,11 @@ class Ledger:
         """Begin the record of a command."""
         key = record.command.command_id
         self._records[key] = record
+        self._ids[key] = now + record.command.ttl + 3 * SLACK
         if not record.state.final:
             self._deadlines[key] = now + record.command.ttl
         while len(self._records) > KEPT:
-            gone, _ = self._records.popitem(last=False)
-            self._deadlines.pop(gone, None)
+            del self._records[next(k for k, r in self._records.items() if r.state.final)]
 
     def merge(self, record: CommandRecord) -> CommandRecord:
         """Take a further word on a command and return what stands: asked as it was asked, ended as it ended."""
@@ -64,7 +83,11 @@ class Ledger:
 
 
 def objection(info: RunInfo, command: Command) -> str:
-    """Say why a command cannot be carried out by this run at all; "" when it may."""
+    """Say why a command cannot be carried out by this run at all; "" when it may.
+
+    A silent run (a stale link) is no objection: it may be in a long step, and a stop is wanted then more than ever. The
+    command goes on its way and is answered, at the latest when its time is up.
+    """
     if info.state.ended:
         return f"the run is over ({info.state})"
     if info.state is RunState.LOST:

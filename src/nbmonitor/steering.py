@@ -1,22 +1,24 @@
 """What becomes of a command where it arrives: refused with a sentence, carried out here (the wheel), or queued. Ground.
 
-Pure: the broker keeps the run and its ledger, and asks.
+The broker keeps the run, and asks under its lock; nothing here waits.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbmonitor import wheel
-from nbmonitor.audit import outside
+from nbmonitor.audit import OWN, outside
 from nbmonitor.errors import CommandError
-from nbmonitor.events import CommandKind, CommandRecord, CommandState, RunState
-from nbmonitor.ledger import objection, refused
+from nbmonitor.events import CommandKind, CommandRecord, CommandState, LogLine, RunState
+from nbmonitor.ledger import Ledger, objection, refused
+from nbmonitor.orders import fault, stale
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
-    from nbmonitor.events import Command, RunInfo
+    from nbmonitor.events import Command, Payload, RunInfo
     from nbmonitor.wheel import Hand
 
 _DONE = {  # what changes the state of a run, and to which
@@ -24,6 +26,38 @@ _DONE = {  # what changes the state of a run, and to which
     CommandKind.RESUME: ("resumed", RunState.RUNNING),
     CommandKind.STOP: ("stopped", RunState.STOPPING),
 }
+
+
+class Steering(Ledger):
+    """Commands of one run, and the sign of life of who has its wheel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steered = 0.0  # monotonic clock of the last sign of life of who has the wheel
+
+    def take(
+        self, info: RunInfo, command: Command, hand: Hand, now: float, monotonic: float
+    ) -> tuple[CommandRecord, RunInfo]:
+        """Judge a new command and begin its record; times in epoch seconds and of a monotonic clock."""
+        record, info = judged(info, command, hand, now, self.all())
+        if record.state is CommandState.APPLIED or info.wheel == command.actor:
+            self.steered = monotonic
+        self.open(record, monotonic)
+        return record, info
+
+    def unlocked(
+        self, info: RunInfo, viewers: Collection[str], monotonic: float
+    ) -> tuple[RunInfo, list[Payload]]:
+        """A lost laptop does not lock a run for ever: who is not among the viewers for a minute loses the lock."""
+        if not info.wheel_locked or info.wheel == OWN:
+            return info, []
+        away = monotonic - self.steered
+        if info.wheel in viewers:
+            self.steered = monotonic
+        elif away > wheel.GONE:
+            text = f"{info.wheel} has been away for {away:.0f} s: the wheel is no longer locked"
+            return replace(info, wheel_locked=False), [LogLine(text, "warning")]
+        return info, []
 
 
 def judged(
@@ -34,11 +68,12 @@ def judged(
     The record is QUEUED where the run has to carry it out, else final. ``now`` in epoch seconds; ``before`` are the
     records of earlier commands, oldest first.
     """
-    if command.kind is CommandKind.WHEEL:
+    turns = command.kind is CommandKind.WHEEL
+    why = "" if turns else objection(info, command)
+    why = why or fault(command) or ("" if hand.own else stale(info, command, now))
+    if turns and not why:
         return _wheel(info, command, hand, now)
-    why = (
-        objection(info, command) or wheel.objection(info, hand) or overtaken(info, command, before)
-    )
+    why = why or wheel.objection(info, hand) or overtaken(info, command, before, now)
     if why:
         return refused(command, why, now), info
     return CommandRecord(command, CommandState.QUEUED), info
@@ -65,20 +100,28 @@ def _wheel(
     return record, after
 
 
-def overtaken(info: RunInfo, command: Command, before: Sequence[CommandRecord]) -> str:
-    """Say who was faster, where the state that the person saw is another one by now or is about to be; else ""."""
+def overtaken(info: RunInfo, command: Command, before: Sequence[CommandRecord], now: float) -> str:
+    """Say who was faster, where the state that the person saw is another one by now or is about to be; else "".
+
+    ``before`` are the records of earlier commands, oldest first; ``now`` in epoch seconds.
+    """
     expected = command.expected_version
     if expected is None:
         return ""
-    other = next((r.command for r in reversed(before) if _counts(r)), None)
-    theirs = other is not None and other.actor != command.actor
-    coming = theirs and any(r.command is other and not r.state.final for r in before)
+    last = next((r for r in reversed(before) if _counts(r)), None)
+    theirs = last is not None and last.command.actor != command.actor
+    coming = last is not None and theirs and not last.state.final
     if expected == info.state_version and not coming:
         return ""
-    if other is not None and theirs:
-        word, state = _DONE[other.kind]
+    if last is not None and theirs:
+        word, state = _DONE[last.command.kind]
         if coming or info.state is state:
-            return f"{outside(other.actor)} was faster and {word} the run; look and press again"
+            who, since = (
+                outside(last.command.actor),
+                now - (last.resolved_at or last.command.asked_at),
+            )
+            ago = f" {since:.1f} s earlier" if 0 <= since < 60 else ""
+            return f"{who} was faster and {word} the run{ago}; look and press again"
     return f"the run is {info.state} by now; look and press again"
 
 

@@ -186,7 +186,7 @@ def test_who_opens_a_mailbox_wants_values_as_they_come_until_it_says_otherwise(b
 
 def test_a_command_is_delivered_once_and_its_receipt_keeps_who_asked(broker, run):
     box = broker.subscribe(run.id)
-    asked = Command(run.id, CommandKind.PAUSE, actor="you", peer="lab")
+    asked = Command(run.id, CommandKind.PAUSE, actor="you", peer="lab", asked_at=1_000.0)
     assert broker.send(asked).state is CommandState.DELIVERED
     assert broker.send(asked).state is CommandState.DELIVERED
     assert run.mail == [asked]

@@ -17,7 +17,7 @@ REJECTED, DELIVERED = CommandState.REJECTED, CommandState.DELIVERED
 
 
 def asked(who, kind, version=3):
-    return Command("r", kind, actor=who, expected_version=version)
+    return Command("r", kind, actor=who, asked_at=0.7, expected_version=version)
 
 
 def judge(command, info=RUN, *before):
@@ -36,7 +36,7 @@ def test_who_saw_the_state_that_is_goes_through():
 def test_the_slower_one_is_told_who_was_faster():
     paused = replace(RUN, state=RunState.PAUSED, state_version=4)
     done = CommandRecord(asked("bob", PAUSE), APPLIED)
-    faster = "bob was faster and paused the run; look and press again"
+    faster = "bob was faster and paused the run 0.3 s earlier; look and press again"
     assert judge(asked("ada", STOP), paused, done) == (REJECTED, faster)
     mine = CommandRecord(asked("ada", PAUSE), APPLIED)
     assert (
@@ -53,7 +53,7 @@ def test_the_slower_one_is_told_who_was_faster():
 @pytest.mark.parametrize("state", [QUEUED, CommandState.SENT, DELIVERED])
 def test_what_is_on_its_way_was_faster_too(state):
     coming = CommandRecord(asked("bob", STOP), state)
-    why = "bob was faster and stopped the run; look and press again"
+    why = "bob was faster and stopped the run 0.3 s earlier; look and press again"
     assert judge(asked("ada", PAUSE), RUN, coming) == (REJECTED, why)
     assert judge(asked("bob", PAUSE), RUN, coming) == (QUEUED, ""), "one's own is no surprise"
     refused = CommandRecord(asked("bob", STOP), REJECTED)

@@ -198,7 +198,7 @@ def test_a_step_that_fails_leaves_no_factor_behind(run, person):
         ({"value": None}, "must be a number"),
         ({}, "must be a number"),
         ({"value": 0.0, "mode": "scale"}, "factor"),
-        ({"value": 1e308, "mode": "scale"}, "beyond"),
+        ({"value": 1e308, "mode": "scale"}, "at most"),
         ({"value": 1.0, "mode": "explode"}, "mode must be one of"),
         ({"value": 1.0, "mode": ["set"]}, "mode must be one of"),
         ({"mode": "release"}, "nothing to release"),

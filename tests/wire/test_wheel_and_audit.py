@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
+import grpc
 import pytest
 
 from nbmonitor.events import (
@@ -13,8 +17,11 @@ from nbmonitor.events import (
     RunUpdate,
     Status,
 )
+from nbmonitor.rpc.acquaintance import Acquaintance
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.codec import audits
+from nbmonitor.rpc.codec import viewer as wire
+from nbmonitor.rpc.v1 import monitor_pb2
 
 APPLIED, REJECTED = CommandState.APPLIED, CommandState.REJECTED
 
@@ -27,7 +34,7 @@ def run_id(broker):
         mail.append(command)
         return CommandState.DELIVERED
 
-    run_id = broker.open(RunInfo("", "digits", controls={"pause": {}}), deliver).run_id
+    run_id = broker.open(RunInfo("", "digits", controls={"pause": {}, "stop": {}}), deliver).run_id
     broker.publish([Event(run_id, 0, 1.0, Status(RunState.RUNNING))])
     return run_id
 
@@ -111,3 +118,132 @@ def test_pages_and_filters(broker, run_id):
     assert {r.command_id for r in found} == {"c21", "c23"}
     assert token == ""
     assert audits.page(rows, audits.Asked(since=rows[-1].time + 1)) == ([], "")
+
+
+# --- commands that were recorded -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def road(server, monkeypatch):
+    """A client whose requests are kept, to be sent once more by whoever saw them."""
+    seen = []
+    monkeypatch.setattr(
+        wire, "send", lambda command, send=wire.send: seen.append(send(command)) or seen[-1]
+    )
+    client = Client(server.address, server.token, actor="ada").connect()
+    yield client, seen
+    client.close()
+
+
+def replayed(client, request):
+    return wire.read_sent(client._ask("SendCommand", request, 5.0))
+
+
+def test_a_recorded_command_acts_once(road, broker, run_id):
+    client, seen = road
+    first = client.send(Command(run_id, CommandKind.PAUSE))
+    assert first.state is CommandState.DELIVERED
+    again = replayed(client, seen[0])
+    assert again.state is CommandState.DELIVERED, "the first answer, once more"
+    assert len([r for r in broker.audit(run_id) if r.action == "pause"]) == 1
+
+
+def test_a_recorded_command_means_nothing_to_the_next_life_of_a_server_or_a_trainer(
+    road, server, broker, run_id
+):
+    client, seen = road
+    client.run(run_id)
+    client.send(Command(run_id, CommandKind.PAUSE))
+    server._monitor._info = replace(server._monitor._info, epoch="another")
+    assert replayed(client, seen[0]).error == "the server was restarted since: look and ask again"
+    server._monitor._info = replace(server._monitor._info, epoch=server.epoch)
+    broker._runs.clear()  # a broker that knows nothing of it
+    mail = []
+    info = RunInfo(run_id, "digits", controls={"pause": {}}, incarnation=1)
+    broker.open(info, lambda c: mail.append(c) or CommandState.DELIVERED)
+    assert replayed(client, seen[0]).error == "the trainer was restarted since: look and ask again"
+    assert mail == []
+    assert client.send(Command(run_id, CommandKind.PAUSE, incarnation=1)).state is (
+        CommandState.DELIVERED
+    )
+
+
+@pytest.mark.parametrize("off", [-86_400.0, 86_400.0])
+def test_a_viewers_clock_may_be_a_day_off(server, broker, run_id, off):
+    client = Client(server.address, server.token)
+    client._server = Acquaintance(clock=lambda: time.time() + off)
+    client.connect()
+    try:
+        assert client._server.ahead == pytest.approx(-off, abs=1.0)
+        command = Command(run_id, CommandKind.PAUSE, asked_at=time.time() + off)
+        assert client.send(command).state is CommandState.DELIVERED
+        (kept,) = broker.commands(run_id)
+        assert kept.command.asked_at == pytest.approx(time.time(), abs=5.0)
+        late = Command(run_id, CommandKind.PAUSE, asked_at=time.time() + off - 600.0)
+        assert "600 s ago and meant 60 s" in client.send(late).error
+    finally:
+        client.close()
+
+
+def test_a_server_that_says_no_time_is_believed_to_have_ours():
+    known = Acquaintance()
+    known.asks()(wire.server_info(wire.ServerInfo("1", "s1", 1.0), 0, 1, "ada"))
+    assert known.ahead == pytest.approx(0.0, abs=1.0)
+    assert known.here(RunInfo("r", "x", wheel="ada")).wheel == "you"
+    assert known.here(RunInfo("r", "x", wheel="bob")).wheel == "bob"
+    meant = known.meant(
+        Command("r", CommandKind.PAUSE, asked_at=5.0), RunInfo("r", "x", incarnation=3)
+    )
+    assert (meant.epoch, meant.incarnation) == ("s1", 3)
+    assert meant.asked_at == pytest.approx(5.0, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "why"),
+    [
+        (5, {"value": "NaN"}, "finite"),
+        (5, {"value": "-1"}, "above 0"),
+        (5, {"value": "1e309"}, "finite"),
+        (5, {"value": "[" * 20_000}, "must be a number"),
+        (5, {"value": '"' + "x" * 1_000_000 + '"'}, "must be a number"),
+        (4, {"value": "0"}, "whole number"),
+        (4, {"value": "2147483648"}, "whole number"),
+        (1, {"a": '{"b": [1]}'}, "nothing nested"),
+        (100, {"mode": '"steal"'}, "mode must be one of"),
+        (8, {"path": '"/etc/passwd"'}, "registered no control for"),
+    ],
+)
+def test_hostile_requests_are_refused_and_nothing_reaches_the_run(client, broker, kind, raw, why):
+    mail = []
+    info = RunInfo("", "x", controls={"pause": {}, "learning_rate": {}, "batch_size": {}})
+    run_id = broker.open(info, lambda c: mail.append(c) or CommandState.DELIVERED).run_id
+    request = monitor_pb2.SendCommandRequest()
+    request.command.run_id, request.command.command_id, request.command.kind = run_id, "c1", kind
+    request.command.parameters.update(raw)
+    record = replayed(client, request.SerializeToString())
+    assert record.state is REJECTED
+    assert why in record.error
+    assert len(record.error) < 200
+    assert mail == []
+    assert broker.audit(run_id)[-1].outcome == "rejected"
+
+
+def test_a_kind_of_a_later_version_is_an_invalid_argument(client, run_id):
+    request = monitor_pb2.SendCommandRequest()
+    request.command.run_id, request.command.command_id, request.command.kind = run_id, "c1", 4711
+    with pytest.raises(grpc.RpcError) as caught:
+        replayed(client, request.SerializeToString())
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "4711" in caught.value.details()
+
+
+def test_the_slower_of_two_viewers_is_told_who_was_faster(people, broker, run_id):
+    ada, bob = people
+    seen = broker.run(run_id).state_version
+    assert ada.send(Command(run_id, CommandKind.PAUSE, expected_version=seen)).state is (
+        CommandState.DELIVERED
+    )
+    slower = bob.send(Command(run_id, CommandKind.STOP, expected_version=seen))
+    assert slower.state is REJECTED
+    assert slower.error.startswith("ada was faster and paused the run 0.")
+    assert slower.error.endswith("s earlier; look and press again")

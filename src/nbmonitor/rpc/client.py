@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import OrderedDict
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import numpy as np
 
-from nbmonitor.audit import OWN
 from nbmonitor.errors import AttachError, InputError, UnknownRunError
 from nbmonitor.events import CommandRecord, CommandState, LinkState, Status
 from nbmonitor.interfaces import Window
 from nbmonitor.rpc import codec, threads
 from nbmonitor.rpc.absence import QUIET, Absence
+from nbmonitor.rpc.acquaintance import Acquaintance
 from nbmonitor.rpc.bearer import Bearer
 from nbmonitor.rpc.channel import check, code_of, dial, explain, explain_closely, method
 from nbmonitor.rpc.codec import audits
@@ -102,8 +103,7 @@ class Client:
         self._everywhere: tuple[Subscription, ...] = ()
         self._windows: OrderedDict[tuple[object, ...], tuple[int, Window]] = OrderedDict()
         self._mine: OrderedDict[str, None] = OrderedDict()
-        self._server = wire.ServerInfo("", "", 0.0)
-        self._rtt: float | None = None
+        self._server = Acquaintance()
         self._measured = 0.0
         threads.guard(self)
 
@@ -114,7 +114,8 @@ class Client:
         end = time.monotonic() + timeout
         channel = self._channel = dial(self._target, self._tls)
         try:
-            self._server = wire.read_server_info(self._ask("GetServerInfo", b"", timeout))
+            answered = self._server.asks()
+            answered(self._ask("GetServerInfo", b"", timeout))
             found = wire.read_runs(self._ask("ListRuns", b"", max(end - time.monotonic(), 0.1)))
         except (grpc.RpcError, InputError) as error:
             channel.close()
@@ -287,8 +288,9 @@ class Client:
             self._mine[command.command_id] = None
             while len(self._mine) > 1_000:
                 self._mine.popitem(last=False)
+            meant = self._server.meant(command, self._runs.get(command.run_id))
         try:
-            record = wire.read_sent(self._ask("SendCommand", wire.send(command), SENDING))
+            record = wire.read_sent(self._ask("SendCommand", wire.send(meant), SENDING))
         except (grpc.RpcError, InputError, AttachError) as error:
             text = explain(error, self._address) if isinstance(error, grpc.RpcError) else str(error)
             state = CommandState.UNCONFIRMED
@@ -405,6 +407,7 @@ class Client:
         with self._lock:
             if not watch.run_id and seen.caught_up:
                 self._runs = {}
+                self._measured = 0.0  # it may be another server by now: ask at once
             for info in reversed(seen.runs):
                 had = self._runs.get(info.run_id)
                 # Two watches tell of one run: the later word stands, unless a server begins anew.
@@ -435,9 +438,12 @@ class Client:
             return
         self._measured = now
 
+        answered = self._server.asks()
+
         def note(call: Any) -> None:
             if call.code() is grpc.StatusCode.OK:
-                self._rtt = time.monotonic() - now
+                with contextlib.suppress(InputError):
+                    answered(call.result())
 
         ask = method(channel, codec.MONITOR, "GetServerInfo")
         ask.future(b"", timeout=DEADLINE, metadata=self._metadata).add_done_callback(note)
@@ -448,17 +454,16 @@ class Client:
         link, rtt = info.link, info.link_rtt
         if road is not LinkState.CONNECTED:
             link = road
-        elif link is LinkState.CONNECTED and (self._rtt or 0.0) > SLOW:
+        elif link is LinkState.CONNECTED and (self._server.rtt or 0.0) > SLOW:
             link = LinkState.DEGRADED
-        if self._rtt is not None:
-            rtt = self._rtt + (rtt or 0.0)
+        if self._server.rtt is not None:
+            rtt = self._server.rtt + (rtt or 0.0)
         again = watch.reconnects if watch is not None else 0
         lost = self._absence.lost.get(info.run_id)
         if lost is not None:
             info = replace(info, state=lost.state, message=lost.message)
-        if info.wheel and info.wheel == self._server.caller:
-            info = replace(info, wheel=OWN)
-        return replace(info, link=link, link_rtt=rtt, reconnects=info.reconnects + again)
+        info = replace(info, link=link, link_rtt=rtt, reconnects=info.reconnects + again)
+        return self._server.here(info)
 
 
 def _owned(event: Event, mine: OrderedDict[str, None]) -> Event:

@@ -161,6 +161,9 @@ class Monitor:
     def _send(self, data: bytes, context: grpc.ServicerContext) -> bytes:
         caller = self._gate.caller(context)
         command = replace(wire.read_send(data), actor=actor_of(caller), peer=caller.peer)
+        if command.epoch not in ("", self._info.epoch):  # somebody recorded it, or was not told yet
+            why = "the server was restarted since: look and ask again"
+            return wire.sent(self._broker.refuse(command, why))
         return wire.sent(self._broker.send(command))
 
     def _list_commands(self, data: bytes, _context: grpc.ServicerContext) -> bytes:

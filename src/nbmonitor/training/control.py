@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from nbmonitor.errors import CommandError
 from nbmonitor.events import CommandKind, CommandRecord, CommandState
+from nbmonitor.orders import fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +71,7 @@ class Control:
         why = "" if self._info.steerable else self._info.why or "this run cannot be steered"
         if self.over:
             why = "the run is over"
+        why = why or fault(command)  # looked at before, by a server that need not be trusted
         if why:
             self._final(command, CommandState.REJECTED, error=why)
             return CommandState.REJECTED
