@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,7 +21,9 @@ from nbmonitor.doctor import machine, modes, report, road, software
 from nbmonitor.doctor.report import Finding, Report, Scene, Setting
 from nbmonitor.process import process
 from nbmonitor.rpc import auth
+from nbmonitor.rpc.certificates import fingerprint, first_der
 from nbmonitor.rpc.publisher import Publisher
+from nbmonitor.rpc.selfsigned import self_signed
 from nbmonitor.rpc.server import Server
 from nbmonitor.store.memory import MemoryStore
 
@@ -167,14 +170,44 @@ def test_token_files(tmp_path):
         return one(look(machine._token_files, NBMONITOR_TOKEN_FILE=str(which)), "token file")
 
     assert finding(path).state == "ok"
+    assert "role owner" in finding(path).text
     path.chmod(0o644)
-    assert (finding(path).state, finding(path).remedy) == ("warn", f"chmod 600 {path}")
+    assert (finding(path).state, f"chmod 600 {path}" in finding(path).remedy) == ("fail", True)
     assert finding(tmp_path / "none").state == "fail"
     path.chmod(0o600)
+    path.write_text("t" * 43 + " viewer ada expires=2020-01-01\n")
+    assert (finding(path).state, "2020" in finding(path).text) == ("fail", True)
+    path.write_text("t" * 43 + "\n" + "u" * 43 + " viewer ada expires=2020-01-01\n")
+    assert (finding(path).state, "ada expired" in finding(path).text) == ("warn", True)
+    found = look(machine._token_files, NBMONITOR_TOKEN_FILE=str(path)).text()
+    assert "ttt" not in found
+    assert "uuu" not in found
     path.write_text("")
     assert finding(path).state == "fail"
     assert one(look(machine._token_files), "token file").state == "skip"
-    assert "ttt" not in look(machine._token_files, NBMONITOR_TOKEN_FILE=str(path)).text()
+
+
+def test_certificates(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    cert, key = self_signed("127.0.0.1", tmp_path / "a")
+    other, _ = self_signed("127.0.0.1", tmp_path / "b")
+
+    def findings(**files):
+        named = SimpleNamespace(**{n: str(p) for n, p in files.items()})
+        return {f.name: f for f in machine._certificates(Scene(named, {}))}
+
+    good = findings(tls_cert=cert, tls_key=key, tls_ca=cert)
+    assert {n: f.state for n, f in good.items()} == {"certificate": "ok", "authority": "ok"}
+    assert fingerprint(first_der(cert.read_text())) in good["certificate"].text
+    wrong = findings(tls_cert=other, tls_key=key)["certificate"]
+    assert (wrong.state, "another certificate" in wrong.text) == ("fail", True)
+    assert findings(tls_cert=cert)["certificate"].state == "fail"
+    assert findings(tls_ca=tmp_path / "none")["authority"].state == "fail"
+    assert findings()["certificate"].state == "skip"
+    true = time.time()
+    monkeypatch.setattr("ssl.cert_time_to_seconds", lambda _: true + 3 * 86_400)
+    assert findings(tls_cert=cert, tls_key=key)["certificate"].state == "warn"
 
 
 def test_folders(monkeypatch, tmp_path):
