@@ -257,6 +257,9 @@ class _Nowhere:
     def demand(self, run_id: str) -> Demand:  # noqa: ARG002
         return Demand()
 
+    def held(self, run_id: str) -> int:  # noqa: ARG002
+        return 0
+
     def heed(self, run_id: str, changed: Callable[[], None]) -> None:
         pass
 

@@ -180,6 +180,10 @@ class Broker:
             return _NOBODY
         return most(entry.viewers)
 
+    def held(self, run_id: str) -> int:  # noqa: ARG002 - nothing is ever on its way
+        """Bytes that wait: none."""
+        return 0
+
     def heed(self, run_id: str, changed: Callable[[], None]) -> None:
         """Call ``changed`` when a viewer of this run comes, goes, or wants something else."""
         self._entry(run_id).demanded = changed

@@ -83,6 +83,10 @@ class Sink(Protocol):
         """What the viewers of this run want now (asked before every frame: must cost next to nothing)."""
         ...
 
+    def held(self, run_id: str) -> int:
+        """Bytes of what was published and waits to be handed on (asked often: must cost next to nothing)."""
+        ...
+
     def heed(self, run_id: str, changed: Callable[[], None]) -> None:
         """Call ``changed`` whenever that may have become something else, from any thread: it must only set a flag."""
         ...

@@ -126,6 +126,7 @@ class FakeSink:
     fps: float = 60.0
     error: Exception | None = None
     delay: float = 0.0
+    waiting: int = 0
     events: list = field(default_factory=list)
     beats: list = field(default_factory=list)
 
@@ -147,6 +148,9 @@ class FakeSink:
 
     def demand(self, run_id):
         return Demand(fps=self.fps)
+
+    def held(self, run_id):
+        return self.waiting
 
     def heed(self, run_id, changed):
         self.changed = changed

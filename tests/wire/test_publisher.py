@@ -18,6 +18,7 @@ from nbmonitor.events import (
     CommandRecord,
     CommandState,
     Demand,
+    Epoch,
     Event,
     Gap,
     Heartbeat,
@@ -32,7 +33,7 @@ from nbmonitor.events import (
     Scalars,
     Status,
 )
-from nbmonitor.rpc.buffer import Buffer
+from nbmonitor.rpc.buffer import Buffer, memory
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.publisher import Publisher
 from nbmonitor.rpc.server import Server
@@ -120,7 +121,7 @@ def test_publishing_to_nobody_costs_nothing_and_is_bounded(make_trainer):
         trainer.loss(0, 2_000)
         assert time.perf_counter() - start < 2.0
         assert not publisher.flush(0.1)
-        assert publisher._out.buffer._bytes <= 20_000
+        assert publisher._out.buffer.held <= 20_000
         assert publisher._out.buffer.lost > 1_000
         assert "ssh -L 1:127.0.0.1:1" in publisher.problem
         assert publisher.demand(trainer.run_id) == Demand()
@@ -333,7 +334,8 @@ def test_an_event_too_large_for_a_message_is_counted_and_the_rest_goes_on(traine
     assert broker.history(trainer.run_id, "loss")[0].tolist() == [0]
     (gap,) = [e.payload for e in broker.events(trainer.run_id) if isinstance(e.payload, Gap)]
     assert "too large" in gap.reason
-    assert trainer.publisher._out.buffer.lost == 2
+    buffer = trainer.publisher._out.buffer
+    assert (buffer.lost, buffer.skipped) == (1, 1), "a word, and a picture"
 
 
 def test_history_asks_the_server(trainer):
@@ -459,7 +461,7 @@ def test_values_that_wait_become_blocks_and_reports_the_newest():
         steps = np.concatenate([c.steps for b in blocks for c in b.columns if c.name == name])
         assert steps.tolist() == list(range(1000))
     assert [e.payload.fps for e in buffer.kept() if isinstance(e.payload, Performance)][-1] == 999
-    assert buffer._bytes == sum(map(weight, buffer.kept()))
+    assert buffer.held == sum(map(memory, buffer.kept()))
 
 
 def test_words_keep_their_place_among_values_and_machine_figures_stay():
@@ -525,6 +527,130 @@ def test_loss_is_counted_in_values_and_declared_once_or_again_after_a_cut():
         buffer.add(values(k, k))
     found = buffer.skip()
     assert found[2] == buffer.lost - before, "what was declared is not declared again"
+
+
+def test_what_is_pushed_out_on_the_road_is_lost_only_when_the_road_breaks():
+    one = memory(values(1, 10))
+    buffer = Buffer(3 * one)
+    for k in range(3):
+        buffer.add(values(10 * k, 10 * k + 9))
+        assert buffer.send()[0] == k + 1
+    for k in range(3, 5):
+        buffer.add(values(10 * k, 10 * k + 9))
+        assert buffer.send()[0] == k + 1
+    assert (buffer.first, buffer.lost) == (3, 0), "1 and 2 are on their way, and may arrive"
+    buffer.acknowledge(1, keep=True)
+    buffer.begin(1)  # the server never got number 2, and nobody has it now
+    assert buffer.lost == 10
+    assert buffer.offered == 2
+    assert buffer.skip() == (2, 2, 10)
+    assert [buffer.send()[0] for _ in range(3)] == [3, 4, 5]
+    buffer.acknowledge(5, keep=True)
+    assert (buffer.lost, buffer.settled) == (10, True)
+    buffer.begin(5)
+    assert buffer.lost == 10, "what the server has is not lost by a cut"
+
+
+def test_what_is_pushed_out_on_the_road_and_missed_by_the_server_is_lost_once():
+    one = memory(values(1, 10))
+    buffer = Buffer(2 * one)
+    for k in range(6):
+        buffer.add(values(10 * k, 10 * k + 9))
+        if k < 4:
+            buffer.send()
+    assert (buffer.first, buffer.sent, buffer.lost) == (5, 4, 0)
+    buffer.rewind(2)  # 3 and 4 were spoilt
+    assert buffer.lost == 20
+    assert buffer.skip() == (3, 4, 20)
+    buffer.rewind(2)
+    assert buffer.skip() == (3, 4, 20), "declared again"
+    buffer.acknowledge(4, keep=True)
+    assert buffer.lost == 20
+    assert [buffer.send()[0] for _ in range(2)] == [5, 6]
+
+
+def test_states_and_reports_are_no_values():
+    buffer = Buffer(memory(report(1.0)))
+    for event in (
+        Event("r", 0, 0.0, Status(RunState.RUNNING)),
+        report(1.0, Resources(1.0, 2.0)),
+        Event("r", 0, 0.0, RunUpdate(name="x")),
+        Event("r", 0, 0.0, Gap("declared before", 7)),
+        Event("r", 0, 0.0, Epoch(1, {"a": 1.0, "b": 2.0})),
+        line(1),
+        values(1, 3),
+        line(2),
+    ):
+        buffer.add(event)
+    assert buffer.lost == 2 + 1 + 3
+
+
+def test_columns_are_charged_for_what_python_keeps_beside_their_contents():
+    import tracemalloc
+
+    def wide(k):
+        return Event(
+            "r",
+            k,
+            0.0,
+            Scalars(
+                tuple(
+                    Column(f"c{n}", np.full(2, k), np.full(2, 1.0), np.full(2, 2.0))
+                    for n in range(200)
+                )
+            ),
+        )
+
+    tracemalloc.start()
+    try:
+        events = [wide(k) for k in range(20)]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sum(map(memory, events)) == pytest.approx(held, rel=0.25)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_as_much_is_shown_as_lost_as_is_missing_when_a_server_was_slow(
+    server, broker, make_trainer, eventually, monkeypatch, cut
+):
+    """The server stops reading while a trainer says twenty times what it may keep."""
+    gate = threading.Event()
+    keep = broker.publish
+
+    def slowly(events):
+        gate.wait(10)
+        keep(events)
+
+    publisher = Publisher(server.address, server.token, most=60_000, retry=FAST).start()
+    try:
+        trainer = make_trainer(publisher)
+        trainer.loss(0)
+        assert publisher.flush(10)
+        publisher.heartbeat(Heartbeat(trainer.run_id))
+        monkeypatch.setattr(broker, "publish", slowly)
+        for at in range(1, 50_001, 1000):
+            steps = np.arange(at, at + 1000)
+            column = Column("loss", steps, steps / 1.0, np.full(1000, time.time()))
+            trainer.say(Scalars((column,)), at)
+            time.sleep(0.002)
+        buffer = publisher._out.buffer
+        assert buffer.held <= 60_000
+        if cut:
+            for link in list(server._ingest._links):
+                link.out.close()
+            time.sleep(0.1)
+        gate.set()
+        assert publisher.flush(10)
+        missing = 50_001 - len(broker.history(trainer.run_id, "loss")[0])
+        assert missing > 40_000 if cut else missing > 0
+        eventually(lambda: broker.run(trainer.run_id).lost == missing)
+        assert buffer.lost == missing
+        gaps = [e.payload for e in broker.events(trainer.run_id) if isinstance(e.payload, Gap)]
+        assert sum(g.count for g in gaps) == missing
+    finally:
+        gate.set()
+        publisher.close(1)
 
 
 def test_a_thousand_blocks_said_during_a_cut_come_as_a_few_messages(

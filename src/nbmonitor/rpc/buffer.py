@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nbmonitor.events import Batch, Column, Performance, Scalars
+from nbmonitor.events import (
+    Batch,
+    Column,
+    Epoch,
+    Gap,
+    Performance,
+    RunUpdate,
+    Scalars,
+    Status,
+)
 from nbmonitor.subscription import weight
 
 if TYPE_CHECKING:
     from nbmonitor.events import Event
 
 MOST = 16 << 20  # bytes of numbered events
-BLOCK = (
-    32 << 10
-)  # bytes up to which what waits is put together: a message costs a server as much as 1,000 values
+# Bytes up to which what waits is put together: a message costs a server as much as 1,000 values.
+BLOCK = 32 << 10
+COLUMN = (
+    450  # bytes that Python keeps for a column and its three arrays beside their contents: measured
+)
 
 
 class Buffer:
     """Not safe by itself: its owner holds a lock.
 
     ``first`` … ``last`` are the numbers kept (none where ``first`` is above ``last``), ``sent`` the last one on the
-    road in this stream, ``acked`` the last one that the server has. ``lost`` counts values, and other events.
+    road in this stream, ``acked`` the last one that the server has. ``lost`` counts values, and words that nothing else
+    says. What is pushed out while it is on the road is lost when the road breaks, not when the server has it after all.
 
     What was never on the road is not fixed yet: values that wait are put together in blocks, and of two reports that
     follow each other the newer stays. After a long cut that is a hundredth of the messages.
@@ -48,8 +61,9 @@ class Buffer:
         self._gone = 0  # lost, and not declared to the server as far as it said,
         self._gone_from = 0  # from this number on
         self._told = (0, 0)  # up to which number loss was declared, and how much of it
+        self._road: deque[tuple[int, int]] = deque()  # pushed out on the road: number, and how much
         self._kept: dict[int, Event] = {}
-        self._bytes = 0
+        self.held = 0  # bytes of what is kept
 
     def __len__(self) -> int:
         return self.last - self.acked
@@ -74,8 +88,8 @@ class Buffer:
         if not self._joined(event):
             self.last += 1
             self._kept[self.last] = event
-            self._bytes += weight(event)
-        while self._bytes > self._most and self.first < self.last:
+            self.held += memory(event)
+        while self.held > self._most and self.first < self.last:
             self._forget()
 
     def next(self) -> tuple[int, Event] | None:
@@ -110,16 +124,31 @@ class Buffer:
     def begin(self, watermark: int) -> None:
         """A stream begins: the server has everything up to ``watermark``, and nothing after it."""
         self.sent = self.acked = min(watermark, self.last)
+        self._torn()
 
     def rewind(self, watermark: int) -> None:
         """The server missed what came after ``watermark``."""
         self.sent = min(self.sent, max(watermark, self.acked))
+        self._torn()
+
+    def refuse(self, number: int, event: Event, why: str) -> Event:
+        """Give up what is on the road and cannot be sent; its declaration takes its place."""
+        gap = replace(event, payload=Gap(why, size(event)))
+        self.lost += size(event)
+        if number in self._kept:
+            self._kept[number] = gap
+            self.held += memory(gap) - memory(event)
+        else:  # pushed out in this moment
+            self._road = deque(item for item in self._road if item[0] != number)
+        return gap
 
     def acknowledge(self, up_to: int, *, keep: bool) -> None:
         """The server has everything up to ``up_to``; with ``keep`` it may forget, so that it is offered again."""
         if up_to > self.sent:  # more than was ever sent: not ours
             return
         self.acked = max(self.acked, up_to)
+        while self._road and self._road[0][0] <= self.acked:
+            self._road.popleft()
         told, count = self._told
         if count and self.acked >= told:
             self._gone -= count
@@ -134,12 +163,25 @@ class Buffer:
     def _forget(self) -> None:
         gone = self._kept.pop(self.first, None)
         if gone is not None:
-            self._bytes -= weight(gone)
-            if self.first > self.acked:
-                self.lost += size(gone)
-                self._gone_from = self._gone_from if self._gone else self.first
-                self._gone += size(gone)
+            self.held -= memory(gone)
+            if self.first > self.sent:
+                self._lose(self.first, size(gone))
+            elif self.first > self.acked:
+                self._road.append((self.first, size(gone)))
         self.first += 1
+
+    def _torn(self) -> None:
+        """What was on the road did not arrive, and what was pushed out meanwhile cannot be sent again."""
+        for number, much in self._road:
+            if number > self.sent:
+                self._lose(number, much)
+        self._road.clear()
+
+    def _lose(self, number: int, much: int) -> None:
+        if much:
+            self.lost += much
+            self._gone_from = min(self._gone_from, number) if self._gone else number
+            self._gone += much
 
     def _joined(self, event: Event) -> bool:
         """Put an event together with one that waits; values may pass reports, and nothing else."""
@@ -156,7 +198,7 @@ class Buffer:
         if together is None or weight(together) > max(self._block, weight(event)):
             return False
         self._kept[number] = together
-        self._bytes += weight(together) - weight(waits)
+        self.held += memory(together) - memory(waits)
         return True
 
     def _is_report(self, number: int) -> bool:
@@ -165,9 +207,20 @@ class Buffer:
 
 
 def size(event: Event) -> int:
-    """How much is lost with an event: its values, or one."""
+    """How much is lost with an event: its values, or one; nothing of what a later one or the next Hello says anew."""
     payload = event.payload
-    return sum(len(c.steps) for c in payload.columns) if isinstance(payload, Scalars) else 1
+    if isinstance(payload, Scalars):
+        return sum(len(c.steps) for c in payload.columns)
+    if isinstance(payload, Epoch):
+        return len(payload.values)
+    return 0 if isinstance(payload, Performance | Status | RunUpdate | Gap) else 1
+
+
+def memory(event: Event) -> int:
+    """Bytes that an event takes here."""
+    payload = event.payload
+    columns = len(payload.columns) if isinstance(payload, Scalars) else 0
+    return weight(event) + COLUMN * columns
 
 
 def _together(old: Event, new: Event) -> Event | None:

@@ -149,6 +149,10 @@ class Publisher:
         """What the viewers want, as the server last said; nothing without a connection."""
         return self._demand
 
+    def held(self, run_id: str) -> int:  # noqa: ARG002
+        """Bytes of events kept for the server."""
+        return self._out.buffer.held
+
     def heed(self, run_id: str, changed: Callable[[], None]) -> None:  # noqa: ARG002
         """Call ``changed`` when the server says something new of that."""
         self._demanded = changed

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nbmonitor.events import Event, Heartbeat
-from nbmonitor.rpc.buffer import Buffer, size
+from nbmonitor.rpc.buffer import Buffer
 from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.plain import Plain
 
@@ -53,10 +53,13 @@ class Sender:
         self.rtt: float | None = None
         self.closing = False
         self._turn = False  # whether a picture goes next
+        self._last: Heartbeat | None = None  # said on the road
+        self._said = 0  # lost, as of that
 
     def numbered(self, info: RunInfo, link: Link, secret: str) -> Iterator[bytes]:
         """Frames for a server of ours, until the end of the stream."""
         threading.current_thread().name = NAME
+        self._said = 0
         yield wire.hello(info, secret, self.buffer.offered)
         while (work := self._wait(link)) is not None:
             seq, what = work
@@ -70,11 +73,12 @@ class Sender:
                     yield data
                     continue
                 with self.changed:
-                    self.buffer.lost += size(what)
-                if seq:
-                    yield wire.gap(
-                        info, seq, seq, size(what), f"an event of {len(data)} bytes was too large"
-                    )
+                    if not seq:
+                        self.buffer.skipped += 1
+                        continue
+                    why = f"an event of {len(data)} bytes was too large"
+                    declared = self.buffer.refuse(seq, what, why)
+                yield wire.event(info, declared, seq)
 
     def plainly(self, info: RunInfo, link: Link) -> Iterator[bytes]:
         """The same for a server that knows only the contract."""
@@ -117,7 +121,10 @@ class Sender:
         gap = buffer.skip()
         if gap is not None:
             return gap[0], gap[1:]
-        ready = buffer.sent - buffer.acked < wire.MAX_UNACKED and buffer.next() is not None
+        waits = buffer.next() is not None
+        if not waits and buffer.lost != self._said and self._last is not None:
+            return 0, self._last  # nothing is left to come, and more was lost than was said
+        ready = buffer.sent - buffer.acked < wire.MAX_UNACKED and waits
         if buffer.pictures and (self._turn or not ready):
             self._turn = False
             return 0, buffer.pictures.pop(next(iter(buffer.pictures)))
@@ -128,6 +135,7 @@ class Sender:
 
     def _heartbeat(self, info: RunInfo, beat: Heartbeat, link: Link) -> bytes:
         buffer = self.buffer
+        self._last, self._said = beat, buffer.lost
         link.beat += 1
         link.beats = {link.beat: time.monotonic()}  # an echo of an older one says nothing any more
         beat = replace(

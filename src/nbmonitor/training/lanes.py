@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from nbmonitor.training.arrivals import Postponed
     from nbmonitor.training.columns import Row
 
-MAX_BYTES = 16 << 20  # of rows that wait
+MAX_BYTES = (
+    24 << 20
+)  # of what waits, from here to the end of the road: rows have what the sink leaves of it,
+LEAST_BYTES = 8 << 20  # and this at least
 CROWDED = 1 << 20  # so many bytes of rows wake a worker that naps
 ROW_BYTES = 320  # what CPython keeps for a row's tuple and dict,
 VALUE_BYTES = 56  # and for each value in it: measured
@@ -118,13 +121,16 @@ class Lanes:
             else:
                 self._rescued.append(row)
 
-    def _take(self, most: int) -> list[Row]:
-        """Up to ``most`` rows, oldest first; for the worker."""
+    def _take(self, most: int, count: int) -> list[Row]:
+        """Rows of about ``most`` bytes and ``count`` of them at most, oldest first; for the worker."""
         rows = [self._rescued.popleft() for _ in range(len(self._rescued))]
-        pop = self._rows.popleft
+        pop, taken = self._rows.popleft, 0
         with contextlib.suppress(IndexError):  # the training thread dropped some meanwhile
-            rows.extend(pop() for _ in range(min(most, len(self._rows))))
-        taken = sum(ROW_BYTES + VALUE_BYTES * len(r[2]) for r in rows if isinstance(r[2], dict))
+            while taken < most and len(rows) < count:
+                row = pop()
+                rows.append(row)
+                if isinstance(row[2], dict):
+                    taken += ROW_BYTES + VALUE_BYTES * len(row[2])
         if self._rows:
             self.removed += taken
         else:

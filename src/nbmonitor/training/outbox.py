@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nbmonitor.events import (
@@ -27,7 +28,7 @@ from nbmonitor.training.cpu import OwnCpu
 from nbmonitor.training.device import Device
 from nbmonitor.training.governor import Figures, Governor
 from nbmonitor.training.handover import HANDOVER
-from nbmonitor.training.lanes import MAX_BYTES, ROW_BYTES, VALUE_BYTES, Lanes
+from nbmonitor.training.lanes import LEAST_BYTES, MAX_BYTES, ROW_BYTES, VALUE_BYTES, Lanes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("nbmonitor")
 
-CHUNK = 20_000  # rows built and published at a time
+CHUNK = (
+    1 << 20
+)  # bytes of rows built and published at a time: no call into C holds the interpreter for a millisecond
+BREATH = 50e-6  # seconds between two of them, in which the training thread has the interpreter
 WATCHED = 1 / 60  # seconds between two looks while somebody watches and rows come,
 ALONE = 0.5  # while nobody watches,
 REST = 0.5  # and while somebody does and nothing comes: then a row wakes the worker
@@ -107,13 +111,16 @@ class Outbox(Lanes):
         self._cpu = OwnCpu()
         self._assembly = Assembly(info, encode, notices, self.governor, lose=self.lose, clock=clock)
         self._next_rows = 0.0
+        self._road, self._least = max_bytes, min(LEAST_BYTES, max_bytes)
         self.device = Device(self.lose, notices, self._bell.ring)
         self._arrivals = Arrivals(self._assembly.columns.named, self.lose)
         self._closing = False
         self._thread: threading.Thread | None = None
         self._next_beat = 0.0
         self._busy_until = 0.0
-        self._gap_told = 0
+        self._gap_told = self._lost_told = (
+            0  # what was lost, as declared, and as of the last heartbeat
+        )
 
     def start(self) -> None:
         """Start the worker; idempotent, and again after :meth:`close`."""
@@ -214,6 +221,7 @@ class Outbox(Lanes):
     def _tick(self) -> None:
         self.device.poll()
         self._refresh_demand(soon=False)
+        self._max_bytes = max(self._least, self._road - self._sink.held(self.info.run_id))
         now = self._monotonic()
         if not self._urgent and not self._crowd and now < self._next_rows:
             # Values wait: the governor slowed them down.
@@ -233,7 +241,7 @@ class Outbox(Lanes):
         events.extend(self._assembly.events(self._arrivals.sift(()), step, flushed))
         left = len(self._rows) + len(self._rescued)  # what comes meanwhile waits for the next tick
         while left > 0:
-            rows = self._take(CHUNK)
+            rows = self._take(CHUNK, left)
             if not rows:
                 break
             left -= len(rows)
@@ -241,6 +249,8 @@ class Outbox(Lanes):
             events.extend(self._assembly.events(self._arrivals.sift(rows), step, flushed))
             self._publish(events)
             events = []
+            if left > 0 and 2 * (self.added - self.removed) < self._max_bytes:
+                time.sleep(BREATH)
         events.extend(self.event(step, self._clock(), payload) for payload in due)
         lost = self.lost
         if lost > self._gap_told:
@@ -278,9 +288,11 @@ class Outbox(Lanes):
 
     def _beat(self) -> None:
         now = self._monotonic()
-        if now < self._next_beat:
+        last_word = self._closing and self.lost != self._lost_told
+        if now < self._next_beat and not last_word:
             return
         self._next_beat = now + self._interval
+        self._lost_told = self.lost
         beat = self._pulse._heartbeat()
         try:
             self._sink.heartbeat(
