@@ -72,6 +72,24 @@ def test_beyond_the_bound_the_oldest_go_counted_and_declared(make, fake, wait_fo
     wait_for(lambda: fake.beats and fake.beats[-1].lost == run._outbox.lost)
 
 
+def test_rows_have_what_the_sink_leaves_of_the_road(make, fake):
+    run = make(sink=fake)
+    room = []
+    for fake.waiting in (0, 10 << 20, 23 << 20):
+        run._outbox.flush()
+        room.append(run._outbox._max_bytes >> 20)
+    assert room == [24, 14, 8]
+
+
+def test_what_was_lost_at_the_very_end_is_told(make, fake):
+    run = make(sink=fake, interval=60.0)
+    run.log(a=1.0)
+    run._outbox.flush()
+    run._outbox.lose(5, "of a test")
+    run.finish()
+    assert fake.beats[-1].lost == 5
+
+
 def test_a_burst_within_the_bound_is_not_lost(run):
     for i in range(30_000):
         run.log(a=1.0, b=2.0, c=3.0, step=i)

@@ -71,7 +71,8 @@ class Buffer:
     @property
     def offered(self) -> int:
         """The first number that can be sent or declared lost: a new server is told to begin there."""
-        return self._gone_from if self._gone else self.first
+        first = self._gone_from if self._gone else self.first
+        return min(first, self._road[0][0]) if self._road else first
 
     @property
     def settled(self) -> bool:

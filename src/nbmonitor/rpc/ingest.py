@@ -164,7 +164,11 @@ class Ingest:
 
     def _take(self, frame: wire.Frame, link: Link) -> None:
         if link.own is not None:
-            self._numbered(frame, link.own, link.out)
+            with link.own.turn:
+                if link.own.speaks_by(
+                    link.out
+                ):  # else a stream that was replaced meanwhile: sent again by the new one
+                    self._numbered(frame, link.own, link.out)
         elif frame.hello is not None:
             self._hello(frame, frame.hello, link)
         elif frame.kind == "garbage" or frame.crc is False:
@@ -213,9 +217,10 @@ class Ingest:
             out.close()
             return
         link.own = trainer
-        trainer.enter(hello.info, out)
-        mark = trainer.begin(frame, hello.first_unacked)
-        out.put(wire.welcome(run_id, self._welcome(mark)))
+        with trainer.turn:
+            trainer.enter(hello.info, out)
+            mark = trainer.begin(frame, hello.first_unacked)
+            out.put(wire.welcome(run_id, self._welcome(mark)))
         trainer.send_waiting()
 
     def _numbered(self, frame: wire.Frame, trainer: OwnTrainer, out: Outgoing) -> None:

@@ -106,6 +106,9 @@ class OwnTrainer(Trainer):
         Whoever says it may take the run up again.
     holder
         Whether it was opened with a token; then nobody takes it up without one.
+
+    ``turn`` is held while a frame is taken, and while a stream begins: what an older one is in the middle of is counted
+    before the new one says where to go on.
     """
 
     again = frozenset({CommandState.QUEUED, CommandState.SENT})
@@ -114,6 +117,7 @@ class OwnTrainer(Trainer):
         super().__init__(broker, run_id, run_id)
         self.secret = secret
         self.holder = holder
+        self.turn = threading.Lock()
         self._marks: dict[tuple[int, int], int] = {}
         self._complained: tuple[int, int] | None = None
 
@@ -131,6 +135,10 @@ class OwnTrainer(Trainer):
             self._marks[frame.rank, frame.incarnation] = mark = first - 1
             self.publish([missing], self.broker.run(self.run_id).step)
         return mark
+
+    def speaks_by(self, out: Outgoing) -> bool:
+        """Whether this is the way back of its newest stream."""
+        return self._out is out
 
     def mark(self, frame: wire.Frame) -> int:
         """Number of the last event taken of this rank and incarnation."""
