@@ -207,7 +207,9 @@ class Outbox(Lanes):
 
     def _nap(self) -> None:
         now = self._monotonic()
-        beat = max(0.0, self._next_beat - now)
+        beat = max(
+            WATCHED, self._next_beat - now
+        )  # never at once, should a tick have failed before it beat
         if not self._demand.watched:  # who comes to watch rings
             self._bell.wait(min(max(ALONE, self.governor.charts), beat))
         elif now < self._busy_until or self._arrivals.waiting:
