@@ -22,7 +22,7 @@ HAS_NODE := command -v npm >/dev/null && node -e 'process.exit(Number(parseInt(p
 # The environment's Node, where it had to be installed, and its tools come first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test setup check web web-test pytest browser binder-check soak proto bench peers pictures dist clean
+.PHONY: demo test setup check web web-test pytest browser ssh binder-check soak proto bench peers pictures dist clean
 .DEFAULT_GOAL := setup
 
 # -- environments -----------------------------------------------------------------------------------------------
@@ -76,6 +76,7 @@ test: setup
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory web-test
 	@$(MAKE) --no-print-directory browser
+	@$(MAKE) --no-print-directory ssh
 	@$(MAKE) --no-print-directory binder-check
 	@$(MAKE) --no-print-directory pytest
 
@@ -94,6 +95,13 @@ browser: setup
 	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	        apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; \
 	    fi && python harness.py; }
+
+# The tests of ssh:// start an sshd of their own. Elsewhere than on Debian as root they are left out, and say so.
+ssh:
+	@{ PATH="$$PATH:/usr/sbin" command -v sshd && command -v ssh; } >/dev/null || { \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	        apt-get update -qq && apt-get install -y -qq --no-install-recommends openssh-server openssh-client; \
+	    else echo "There is no OpenSSH server here: the tests of ssh:// are left out."; fi; }
 
 binder-check: setup
 	@bash binder/check

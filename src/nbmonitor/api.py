@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbmonitor import address as addresses
+from nbmonitor import attaching
 from nbmonitor import settings as _settings
 from nbmonitor._version import __version__
 from nbmonitor.configuration import flatten
-from nbmonitor.errors import AttachError, RunError
+from nbmonitor.errors import RunError, SettingError
 from nbmonitor.events import Demand, RunInfo, new_id
 from nbmonitor.process import process
 from nbmonitor.training.run import Run
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from nbmonitor.interfaces import Sink
     from nbmonitor.rpc.client import Client
     from nbmonitor.rpc.server import Server
+    from nbmonitor.rpc.tls import Tls
     from nbmonitor.settings import Settings
 
 
@@ -55,12 +59,15 @@ def init(
     notes, tags
         Free text.
     address
-        Server to report to, "host:port". Default: the kernel in which ``%load_ext nbmonitor`` ran, or
-        ``NBMONITOR_ADDRESS``, or a server that this process starts for itself.
+        Server to report to, ``host:port`` or ``unix:/path``. Default: the kernel in which ``%load_ext nbmonitor``
+        ran, or ``NBMONITOR_ADDRESS``, or a server that this process starts for itself.
     token_file
         File with the token for ``address``; ``NBMONITOR_TOKEN_FILE`` by default.
     serve
-        False: a plain script starts no server.
+        Whether this process serves the run. By default a plain script does (its first rank), unless it reports to a
+        server elsewhere; False: no server is started. True: it does in any case, on every rank, whatever
+        ``NBMONITOR_ADDRESS`` says (a run reports to one place alone, so that place hears nothing of it then), and the
+        line with its address is printed in a kernel too.
     overhead
         What training may feel, as a share of a step (0..1): time in our calls on its thread and at the boundary.
         ``NBMONITOR_OVERHEAD``, or 0.02, by default.
@@ -72,8 +79,8 @@ def init(
     Raises
     ------
     SettingError
-        When a setting cannot be used. A server that cannot be reached is not an error: the run is kept
-        and handed over when it can be.
+        When a setting cannot be used, or ``address`` comes with ``serve=True``. A server that cannot be reached is not
+        an error: the run is kept and handed over when it can be.
     """
     asked = {
         "address": address,
@@ -113,11 +120,16 @@ def _sink(settings: Settings, info: RunInfo, *, serve: bool | None) -> tuple[Sin
     if settings.disabled:
         return _Nowhere(), info, ""
     own = process.server is not None and settings.address == process.server.address
-    if settings.address and not own:
+    if serve and settings.origin["address"] == "argument" and not own:
+        raise SettingError(
+            f"A run reports to one place: address={settings.address!r} and serve=True were both given. Leave one out."
+        )
+    if settings.address and not own and not serve:
         token = _token(settings)
         return process.publisher(settings.address, token), replace(info, origin="process"), ""
     broker = process.open_broker(settings)
-    if process.in_kernel or info.rank != 0 or serve is False or process.server is not None:
+    there = process.server is not None
+    if serve is False or (not serve and (process.in_kernel or info.rank != 0 or there)):
         return broker, info, ""
     server = process.open_server(settings)
     line = (
@@ -132,6 +144,7 @@ def attach(
     *,
     token_file: str | os.PathLike[str] | None = None,
     token: str | None = None,
+    tls: Tls | bool | None = None,
     timeout: float = 5.0,
 ) -> Client:
     """Connect to a server elsewhere; show it with ``nbmonitor.Dashboard(client)``.
@@ -139,59 +152,69 @@ def attach(
     Parameters
     ----------
     address
-        "host:port".
+        ``host:port``, ``unix:/path``, ``ssh://[user@]host[:port][/run]``, or the name or id of a run on this machine.
+        For ssh the user's own ``ssh`` is called (``NBMONITOR_SSH``), which must not need to ask anything; it brings the
+        token and is kept running until the client is closed.
     token_file, token
-        The server's token, or a file with it. Default: the discovery file of a server on this machine
-        that listens on the same port.
+        A file with a token for that server (read again when it changes), or the token. Default: what a server on this
+        machine announced for that address.
+    tls
+        How to check the server's certificate, see :class:`nbmonitor.rpc.tls.Tls`: pinned on first use by default.
     timeout
         Seconds to wait for the server.
+
+    Returns
+    -------
+    Client
+        A source of runs, whose :attr:`chosen` is the id of the run that the address names, or "". Close it when done.
 
     Raises
     ------
     AttachError
-        When there is no token, nobody answers, or the server refuses.
+        When there is no token, nobody answers, or the server refuses; it says what to do.
     """
-    from nbmonitor.rpc import auth, discovery
-    from nbmonitor.rpc.client import Client
-
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise AttachError(
-            f"{address!r} is no address: host:port was expected, such as 127.0.0.1:50051."
-        )
-    if token is None and token_file is not None:
-        token = auth.read_token(os.fspath(token_file))
-    if token is None:
-        found = discovery.find(int(port))
-        if found is None:
-            raise AttachError(_no_token(host, port))
-        token = auth.read_token(found.token_file)
-    client = Client(address, token=token)
-    client.connect(timeout)
+    settings = _settings.load(config=_config_of_kernel())
+    client, run = attaching.attach(
+        address, token=token, token_file=token_file, tls=tls, ssh=settings.ssh, timeout=timeout
+    )
+    client.chosen = run
     return client
 
 
-def _no_token(host: str, port: str) -> str:
-    away = "GPU_BOX" if host in ("127.0.0.1", "localhost", "[::1]") else host
-    return (
-        f"There is no token for {host}:{port}: no server of this machine listens on port {port}. For a trainer on "
-        f"another machine, forward its port and bring the token file that it named when it started:\n"
-        f"    ssh -N -L {port}:127.0.0.1:{port} {away} &\n"
-        f"    scp {away}:TOKEN_FILE nbmonitor.token\n"
-        f"    %nbmonitor attach 127.0.0.1:{port} token_file=nbmonitor.token"
-    )
-
-
-def serve(*, host: str | None = None, port: int | None = None) -> Server:
+def serve(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    unix_socket: str | os.PathLike[str] | None = None,
+    token_file: str | os.PathLike[str] | None = None,
+    tls: bool = False,
+) -> Server:
     """Start the server of this process, so that notebooks can attach to its runs; returns the running one if any.
+
+    Parameters
+    ----------
+    host, port
+        Where to listen; 127.0.0.1 and a free port by default. Another interface needs ``tls``.
+    unix_socket
+        Path of a Unix socket to listen on as well.
+    token_file
+        The tokens that are taken; a new file that goes with the server by default.
+    tls
+        Show a certificate of our own making (extra ``tls``), whose fingerprint is ``server.fingerprint``.
 
     Raises
     ------
     ServerError
-        When the port is taken or the interface is not a loopback one.
+        When the port is taken, or the interface can be reached by others and there is no TLS.
     """
     settings = _settings.load({"host": host, "port": port}, config=_config_of_kernel())
-    return process.open_server(settings, strict=True)
+    return process.open_server(
+        settings,
+        strict=True,
+        token_file=Path(token_file).expanduser() if token_file is not None else None,
+        unix_socket=unix_socket,
+        tls=tls,
+    )
 
 
 def runs() -> Sequence[RunInfo]:
@@ -225,15 +248,15 @@ def _ranks() -> tuple[int, int]:
         return 0, 1
 
 
-def _token(settings: Settings) -> str | None:
-    """Token for the server of the settings: the file that is named, else the one that listens there."""
-    from nbmonitor.rpc import auth, discovery
+def _token(settings: Settings) -> Callable[[], str | None] | None:
+    """Token for the server of the settings: of the file that is named, else of the one that listens there."""
+    from nbmonitor.rpc.bearer import TokenFile
 
-    if settings.token_file:
-        return auth.read_token(settings.token_file)
-    port = settings.address.rpartition(":")[2]
-    found = discovery.find(int(port)) if port.isdigit() else None
-    return auth.read_token(found.token_file) if found is not None else None
+    file = settings.token_file
+    if not file:
+        found = attaching.listening(addresses.parse(settings.address))
+        file = found.token_file if found is not None else ""
+    return TokenFile(file) if file else None
 
 
 def _config_of_kernel() -> Mapping[str, Any]:

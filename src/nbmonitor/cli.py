@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 COMMANDS = {
     "audit": ("nbmonitor.auditing", "tell who did what, check the audit log, export it"),
     "doctor": ("nbmonitor.doctor", "list every setting, check this installation, print remedies"),
+    "serve": (
+        "nbmonitor.serving",
+        "run a server in a process of its own, to which several trainers report",
+    ),
+    "token": ("nbmonitor.tokens", "make, list and revoke tokens for others than a server's owner"),
     "runs": ("nbmonitor.listing", "list the servers of this machine and their runs"),
 }
 """Name → module, and what the command is for."""

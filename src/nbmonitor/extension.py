@@ -10,9 +10,11 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class
 from traitlets import Bool, Float, Int, Unicode
 from traitlets.config.configurable import Configurable
 
-from nbmonitor import api, settings
+from nbmonitor import address as addresses
+from nbmonitor import api, attaching, settings
 from nbmonitor.cell import CellThread
 from nbmonitor.errors import NbMonitorError, SettingError
+from nbmonitor.events import LinkState
 from nbmonitor.notebook import kernel
 from nbmonitor.notebook.dashboard import Dashboard
 from nbmonitor.process import process
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
     from nbmonitor.interfaces import Source
+    from nbmonitor.rpc.client import Client
 
 HELP = """\
 %nbmonitor                      the live dashboard of this kernel's newest run
-%nbmonitor attach HOST:PORT     the same for a trainer elsewhere  [token_file=FILE]
+%nbmonitor attach WHERE         the same for a trainer elsewhere: ssh://[USER@]HOST[/RUN], HOST:PORT, unix:/PATH,
+                                or the name of a run on this machine
+                                [token_file=FILE] [tls_ca=FILE] [tls_cert=FILE tls_key=FILE] [tls_fingerprint=SHA256]
 %nbmonitor runs                 the runs of this kernel
 %nbmonitor status               address, controls, what is alive
 %nbmonitor stop                 ask the active run to stop at its next step
@@ -61,6 +66,9 @@ class NBMonitor(Configurable):
     worker_cpu = Float(None, allow_none=True, help="Cores that our own threads may take.").tag(
         config=True
     )
+    ssh = Unicode(None, allow_none=True, help="How ssh is called for ssh:// addresses.").tag(
+        config=True
+    )
     otel = Bool(None, allow_none=True, help="Offer the server's figures to OpenTelemetry.").tag(
         config=True
     )
@@ -72,8 +80,11 @@ class Extension:
     def __init__(self, ip: InteractiveShell) -> None:
         self.ip = ip
         self.options = NBMonitor(parent=ip)
-        self.dashboards: dict[str, Dashboard] = {}
-        self.sources: dict[str, Source] = {}
+        self.dashboards: dict[
+            tuple[str, str], Dashboard
+        ] = {}  # by address and run, "" for the newest
+        self.sources: dict[str, Client] = {}
+        self._options: dict[str, Mapping[str, str]] = {}  # with which each was attached
         self.cells: list[CellThread] = []
         self._activity: dict[str, int] = {}
         self._environ: dict[str, str | None] = {}
@@ -129,22 +140,44 @@ class Extension:
         """Show the dashboard of this kernel's runs: one model, one more view of it at each call."""
         self._show("", process.open_broker(settings.load(config=self.options_set())))
 
-    def attach(self, address: str, token_file: str | None = None) -> None:
-        """Show a run whose server is elsewhere."""
-        server = process.server
-        if server is not None and address == server.address:
+    def attach(self, where: str, options: Mapping[str, str]) -> None:
+        """Show a run whose server is elsewhere; again, another view of what is attached."""
+        address = addresses.parse(where)
+        if address.kind == "name":
+            found, run = attaching.named(address.run)
+            if found.pid == os.getpid():
+                self._show("", process.open_broker(settings.load()), run)
+                return
+        elif process.server is not None and str(address) == process.server.address:
             self.show()
             return
-        source = self.sources.get(address)
-        if source is None:
-            source = self.sources[address] = api.attach(address, token_file=token_file)
-        self._show(address, source)
+        key = str(address)
+        source = self.sources.get(key)
+        same = self._options.get(key) == options
+        if source is None or not same or source.road is not LinkState.CONNECTED:
+            fresh = api.attach(where, **_keywords(options))  # it may be another server by now
+            self._let_go(key)
+            source, self._options[key] = fresh, options
+            self.sources[key] = fresh
+        runs = source.runs()
+        if len(runs) > 1:
+            print(attaching.table(runs, source.chosen or runs[0].run_id))
+        elif not runs:
+            print(f"{key} has no run yet: the panel shows the first one when it begins.")
+        self._show(key, source, source.chosen)
 
-    def _show(self, key: str, source: Source) -> None:
-        dashboard = self.dashboards.get(key)
+    def _show(self, key: str, source: Source, run: str = "") -> None:
+        dashboard = self.dashboards.get((key, run))
         if dashboard is None:
-            dashboard = self.dashboards[key] = Dashboard(source)
+            dashboard = self.dashboards[key, run] = Dashboard(source, run or None)
         dashboard.show()
+
+    def _let_go(self, key: str) -> None:
+        for each in [k for k in self.dashboards if k[0] == key]:
+            self.dashboards.pop(each).close()
+        source = self.sources.pop(key, None)
+        if source is not None:
+            source.close()
 
     def run_in_thread(self, body: str) -> None:
         """Run a cell's body in a thread of its own."""
@@ -197,12 +230,7 @@ def _dispatch(extension: Extension, words: list[str]) -> None:
         case []:
             extension.show()
         case ["attach", address, *rest]:
-            options = dict(w.partition("=")[::2] for w in rest)
-            if set(options) - {"token_file"}:
-                raise SettingError(
-                    f"%nbmonitor attach knows the option token_file=FILE alone, not {rest}."
-                )
-            extension.attach(address, options.get("token_file"))
+            extension.attach(address, dict(w.partition("=")[::2] for w in rest))
         case ["runs"]:
             runs = api.runs()
             lines = [f"{r.state:<13} step {r.step:>9,}  {r.name}  ({r.run_id})" for r in runs]
@@ -221,7 +249,6 @@ def _dispatch(extension: Extension, words: list[str]) -> None:
 
 def _status(extension: Extension) -> str:
     server, active, roads = process.server, process.active, kernel.liveness(extension.ip)
-    attached = [k for k in extension.dashboards if k]
     alive = "open" if roads.get("control") else "not open (no ipykernel here)"
     asked = f"{roads.get('requests', 0)} requests so far"
     if roads.get("last") is not None:
@@ -231,12 +258,46 @@ def _status(extension: Extension) -> str:
         f"server           {server.address if server else 'not running'}",
         f"token file       {process.token_file}",
         f"active run       {f'{active.name} ({active.state})' if active else 'none'}",
-        f"panels           {len(extension.dashboards)}"
-        + "".join(f", attached to {k}" for k in attached),
+        f"panels           {len(extension.dashboards)}",
         f"control channel  {alive}; {asked}",
         f"reload mid-cell  {reload}",
     ]
+    lines += [f"attached         {_road(key, source)}" for key, source in extension.sources.items()]
     return "\n".join(lines)
+
+
+def _road(key: str, source: Client) -> str:
+    """What is true about the road to a server."""
+    facts = source.facts()
+    said = [f"{key}: {facts.road}"]
+    if facts.rtt is not None:
+        said.append(f"round trip {facts.rtt * 1000:.0f} ms")
+    if facts.age is not None:
+        said.append(f"last event {facts.age:.1f} s ago")
+    said.append(f"{facts.reconnects} reconnects")
+    said.append(f"{facts.dropped:,} dropped on purpose")
+    if facts.problem:
+        said.append(facts.problem)
+    return ", ".join(said)
+
+
+_TLS = ("tls_ca", "tls_cert", "tls_key", "tls_fingerprint")
+
+
+def _keywords(options: Mapping[str, str]) -> dict[str, Any]:
+    """Options of ``%nbmonitor attach`` as arguments of :func:`nbmonitor.attach`."""
+    if set(options) - {"token_file", *_TLS} or not all(options.values()):
+        raise SettingError(
+            f"%nbmonitor attach was given {' '.join(f'{k}={v}' for k, v in options.items())!r}. Expected options among "
+            f"{', '.join(f'{o}=' for o in ('token_file', *_TLS))}, each with a value."
+        )
+    out: dict[str, Any] = {"token_file": options["token_file"]} if "token_file" in options else {}
+    asked: dict[str, Any] = {k.removeprefix("tls_"): v for k, v in options.items() if k in _TLS}
+    if asked:
+        from nbmonitor.rpc.tls import Tls
+
+        out["tls"] = Tls(**asked)
+    return out
 
 
 def _stop() -> None:

@@ -8,7 +8,7 @@ import sys
 import threading
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbmonitor.audit import Trail
 from nbmonitor.broker import Broker
@@ -35,6 +35,7 @@ class Process:
         self.broker: Broker | None = None
         self.server: Server | None = None
         self.token_file: Path | None = None
+        self._lasting = False  # the token file stays for the next server
         self.active: Run | None = None
         self.in_kernel = False  # the extension is loaded: runs report here
         self._publishers: list[Publisher] = []
@@ -49,44 +50,58 @@ class Process:
                 self.broker = Broker(open_store(settings.store), journal=_journal(settings))
             return self.broker
 
-    def open_server(self, settings: Settings, *, strict: bool = False) -> Server:
+    def open_server(
+        self,
+        settings: Settings,
+        *,
+        strict: bool = False,
+        token_file: Path | None = None,
+        **how: Any,
+    ) -> Server:
         """Return this process's server, started when first asked for, with its discovery file.
 
         A port that is taken is warned of, and a free one is used instead: a monitor does not end a training. With
-        ``strict`` it raises :class:`~nbmonitor.errors.ServerError`.
+        ``strict`` it raises :class:`~nbmonitor.errors.ServerError`. Tokens are those of ``token_file``; without one, a
+        new one's, that goes with the server. ``how`` is for :class:`nbmonitor.rpc.server.Server`.
         """
         from nbmonitor.rpc import auth
         from nbmonitor.rpc.announcement import Announcement
 
         with self._lock:
             if self.server is None:
-                token_file = auth.write_token(auth.new_token())
+                file = token_file or auth.write_token(auth.new_token())
+                how = {"host": settings.host, "port": settings.port, "token_file": file} | how
                 try:
-                    server = self._start(settings, token_file, strict=strict)
+                    server = self._start(settings, how, strict=strict)
                 except BaseException:
-                    token_file.unlink(missing_ok=True)
+                    if token_file is None:
+                        file.unlink(missing_ok=True)
                     raise
-                self.token_file = token_file
+                self.token_file, self._lasting = file, token_file is not None
                 self.server = server
-                announced = Announcement(self.open_broker(settings), server.address, token_file)
-                self._announced = announced.start()
+                beside = server.unix_socket if server.port is not None else None
+                self._announced = Announcement(
+                    self.open_broker(settings),
+                    server.address,
+                    file,
+                    fingerprint=server.fingerprint,
+                    socket=str(beside or ""),
+                ).start()
                 if settings.otel:
                     _offer(server)
             return self.server
 
-    def _start(self, settings: Settings, token_file: Path, *, strict: bool) -> Server:
+    def _start(self, settings: Settings, how: dict[str, Any], *, strict: bool) -> Server:
         from nbmonitor.rpc.server import Server
 
         broker = self.open_broker(settings)
         try:
-            return Server(
-                broker, host=settings.host, port=settings.port, token_file=token_file
-            ).start()
+            return Server(broker, **how).start()
         except ServerError as error:
-            if strict or settings.port == 0:
+            if strict or not how["port"]:
                 raise
             warnings.warn(f"{error} A free port is used instead.", stacklevel=5)
-            return Server(broker, host=settings.host, token_file=token_file).start()
+            return Server(broker, **how | {"port": 0}).start()
 
     def publisher(self, address: str, token: str | Callable[[], str | None] | None) -> Publisher:
         """Return a started road to a server elsewhere, closed with this process."""
@@ -104,8 +119,13 @@ class Process:
             self._count += 1
             return asked or f"run-{self._count}"
 
-    def close(self) -> None:
-        """End what runs: the active run as it stands, publishers, server, broker. Idempotent."""
+    def close(
+        self, *, reason: str = "the server stops", retry_after: float = 1.0, grace: float = 1.0
+    ) -> None:
+        """End what runs: the active run as it stands, publishers, server, broker. Idempotent.
+
+        ``reason``, ``retry_after`` and ``grace`` are told to those who are connected; see ``Server.close``.
+        """
         if os.getpid() != self._pid:  # a forked child owns nothing of this
             return
         with self._lock:
@@ -129,8 +149,8 @@ class Process:
         if server is not None:
             if announced is not None:
                 announced.close()
-            server.close()
-        if token_file is not None:
+            server.close(grace, reason=reason, retry_after=retry_after)
+        if token_file is not None and not self._lasting:
             token_file.unlink(missing_ok=True)
         if broker is not None:
             broker.close()

@@ -46,6 +46,8 @@ class Settings:
         What our own threads may take beside it, in cores.
     otel
         Offer the server's figures to OpenTelemetry (extra ``otel``).
+    ssh
+        How ssh is called for ``ssh://`` addresses: a command line, such as ``ssh -F my_config``.
     """
 
     host: str = "127.0.0.1"
@@ -59,6 +61,7 @@ class Settings:
     overhead: float = 0.02
     worker_cpu: float = 0.25
     otel: bool = False
+    ssh: str = "ssh"
     origin: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 

@@ -119,7 +119,10 @@ def test_bad_arguments_say_what_was_meant():
     out = script("import nbmonitor\nnbmonitor.log(loss=1)")
     assert "RunError: There is no active run" in out.stderr
     out = script("import nbmonitor\nnbmonitor.attach('nowhere')")
-    assert "host:port was expected" in out.stderr
+    assert "AttachError: " in out.stderr
+    assert "on this machine" in out.stderr
+    out = script("import nbmonitor\nnbmonitor.attach('no where:x')")
+    assert "Expected HOST:PORT" in out.stderr
 
 
 def test_a_server_that_is_away_costs_telemetry_never_the_run():

@@ -175,11 +175,12 @@ def test_the_panel_writes_a_snapshot_and_a_widget(kernel):
 
 def test_words_that_are_no_command_get_the_list_of_commands(kernel):
     kernel.say("%load_ext nbmonitor")
-    assert "%nbmonitor attach HOST:PORT" in kernel.say("%nbmonitor nonsense")
-    assert "no server of this machine listens on port 1" in kernel.say(
-        "%nbmonitor attach gpu-box:1"
+    assert "%nbmonitor attach WHERE" in kernel.say("%nbmonitor nonsense")
+    assert "no server of this machine listens there" in kernel.say("%nbmonitor attach 127.0.0.1:1")
+    assert "%nbmonitor attach ssh://gpu-box" in kernel.say("%nbmonitor attach gpu-box:1")
+    assert "Expected options among token_file=" in kernel.say(
+        "%nbmonitor attach gpu-box:1 password=x"
     )
-    assert "ssh -N -L 1:127.0.0.1:1 gpu-box" in kernel.say("%nbmonitor attach gpu-box:1")
 
 
 FORKS = """

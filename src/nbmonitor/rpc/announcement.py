@@ -36,16 +36,25 @@ class Announcement:
         The file with its token.
     fingerprint
         That of its certificate; "" without TLS.
+    socket
+        Path of its Unix socket beside a port; "" for none.
     """
 
     def __init__(
-        self, broker: Broker, address: str, token_file: str | Path, *, fingerprint: str = ""
+        self,
+        broker: Broker,
+        address: str,
+        token_file: str | Path,
+        *,
+        fingerprint: str = "",
+        socket: str = "",
     ) -> None:
         self.forked = False
         self._broker = broker
         self._address = address
         self._token_file = token_file
         self._fingerprint = fingerprint
+        self._socket = socket
         self._found: Found | None = None
         self._box: Subscription | None = None
         self._over = threading.Event()
@@ -91,7 +100,11 @@ class Announcement:
             return
         try:
             self._found = discovery.write(
-                self._address, self._token_file, runs=runs, fingerprint=self._fingerprint
+                self._address,
+                self._token_file,
+                runs=runs,
+                fingerprint=self._fingerprint,
+                socket=self._socket,
             )
         except OSError as error:  # the next change tries again; who has the address needs no file
             _log.debug("the discovery file was not written: %r", error)

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nbmonitor.audit import AuditRow
     from nbmonitor.events import Command, Event, RunInfo, SeriesKind
     from nbmonitor.interfaces import Axis, SeriesInfo
+    from nbmonitor.rpc.ssh import Tunnel
     from nbmonitor.rpc.tls import Tls
 
 DEADLINE = 2.0  # seconds that a dashboard can wait for an answer
@@ -47,6 +48,34 @@ SILENT = {  # errors that say no more than that nobody answered
 WINDOWS = 64  # of series, kept to be shown while the link is down
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is true about the road to a server.
+
+    Parameters
+    ----------
+    road
+        Whether it stands.
+    rtt
+        The last round trip, in seconds; None before the first.
+    age
+        Seconds since something was last said of any run; None before.
+    reconnects
+        How often it was opened again.
+    dropped
+        Pictures and events that viewers here skipped because newer ones were there.
+    problem
+        What ssh says; "" when nothing is wrong, or nothing goes by ssh.
+    """
+
+    road: LinkState
+    rtt: float | None
+    age: float | None
+    reconnects: int
+    dropped: int
+    problem: str
+
+
 class Client:
     """Attaches to a server and shows its runs.
 
@@ -60,8 +89,8 @@ class Client:
         What this viewer calls itself where the token has no name; ``user@host`` by default.
     name
         How its place is called in front of people, where that is not ``address``.
-    on_close
-        Called when the client was closed: ends what was opened to get there.
+    tunnel
+        What was opened to get there: closed with the client.
     tls
         How to check the server; see :func:`nbmonitor.rpc.channel.dial`.
     monotonic
@@ -82,7 +111,7 @@ class Client:
         *,
         actor: str = "",
         name: str = "",
-        on_close: Callable[[], None] | None = None,
+        tunnel: Tunnel | None = None,
         tls: Tls | bool | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         lost_after: float = 30.0,
@@ -92,7 +121,9 @@ class Client:
         self._address = name or self._target
         self._tls = tls
         self._metadata = Bearer(token, actor)
-        self._on_close = on_close
+        self._tunnel = tunnel
+        self.chosen = ""  # id of the run that was asked for with the address; "" for the newest
+        self._said = 0.0  # monotonic clock of the last event of any run
         self._monotonic = monotonic
         self._absence = Absence(self._address, lost_after)
         self._channel: grpc.Channel | None = None
@@ -135,7 +166,6 @@ class Client:
         if self.forked:
             return
         with self._lock:
-            on_close, self._on_close = self._on_close, None
             watches = [w for w in (self._all, *self._watches.values()) if w is not None]
             self._all, self._watches = None, {}
             channel, self._channel = self._channel, None
@@ -148,8 +178,8 @@ class Client:
             watch.join()
         if channel is not None:
             channel.close()
-        if on_close is not None:
-            on_close()
+        if self._tunnel is not None:
+            self._tunnel.close()
 
     def ask_server(self, timeout: float = DEADLINE) -> tuple[wire.ServerInfo, float]:
         """Who answers, and the seconds that took. Raises :class:`~nbmonitor.errors.AttachError`."""
@@ -312,6 +342,19 @@ class Client:
 
     # --- the road ----------------------------------------------------------------------------------------------------
 
+    def facts(self) -> Facts:
+        """What is true about the road from here to the server."""
+        with self._lock:
+            every, watches = self._all, list(self._watches.values())
+        return Facts(
+            road=self.road,
+            rtt=self._server.rtt,
+            age=self._monotonic() - self._said if self._said else None,
+            reconnects=every.reconnects if every is not None else 0,
+            dropped=sum(b.dropped for w in watches for b in w.boxes),
+            problem=self._tunnel.problem if self._tunnel is not None else "",
+        )
+
     def check(self) -> None:
         """Look whether the server still answers, and tell what follows. Called by whoever reads; cheap."""
         with self._lock:
@@ -405,6 +448,8 @@ class Client:
     def _seen(self, watch: Watching, seen: wire.Seen) -> wire.Seen:
         """Take what a watch was told; in receipts, "you" is whoever asked from here."""
         with self._lock:
+            if seen.events:
+                self._said = self._monotonic()
             if not watch.run_id and seen.caught_up:
                 self._runs = {}
                 self._measured = 0.0  # it may be another server by now: ask at once

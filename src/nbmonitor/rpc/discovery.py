@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import re
-import socket
+import socket as sockets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +58,7 @@ class Found:
 
     ``machine`` is where it runs: a home folder may be shared by many machines, and their processes' ids say nothing
     here. ``space`` is where its ``pid`` counts, which within one machine differs between containers. ``fingerprint`` is
-    that of its certificate, "" without TLS.
+    that of its certificate, "" without TLS; ``socket`` the path of a Unix socket beside a port, or "".
     """
 
     address: str
@@ -70,11 +70,19 @@ class Found:
     space: str = field(default_factory=space)
     fingerprint: str = ""
     version: str = __version__
+    socket: str = ""
 
     @property
     def port(self) -> int:
         """Its port; 0 for a Unix socket."""
         return addresses.parse(self.address).port or 0
+
+    @property
+    def dial(self) -> str:
+        """Where somebody on the same machine reaches it, without TLS where that is possible."""
+        if self.socket:
+            return f"unix:{self.socket}"
+        return re.sub(r"^(0\.0\.0\.0|\[::\])(?=:\d+$)", "127.0.0.1", self.address)
 
     @property
     def name(self) -> str:
@@ -95,11 +103,20 @@ def write(
     runs: Sequence[Announced] = (),
     started: float | None = None,
     fingerprint: str = "",
+    socket: str = "",
 ) -> Found:
     """Announce a server of this process (again, when its runs changed)."""
     since = started if started is not None else psutil.Process().create_time()
     path = str(Path(token_file).expanduser().absolute())
-    found = Found(address, os.getpid(), path, since, tuple(runs), fingerprint=fingerprint)
+    found = Found(
+        address,
+        os.getpid(),
+        path,
+        since,
+        tuple(runs),
+        fingerprint=fingerprint,
+        socket=socket,
+    )
     # Readable as it is: on another machine a few lines of sh look for the token file in it (`ssh`).
     keep(found.name, json.dumps(asdict(found), ensure_ascii=False) + "\n")
     return found
@@ -119,7 +136,7 @@ def servers() -> list[Found]:
         if found is None or found.machine != platform.node():
             continue
         if found.space != space():  # nothing can be said of its process: whether it listens, counts
-            if _listens(found.address):
+            if _listens(found.dial):
                 out.setdefault(found.name, found)
         elif psutil.pid_exists(found.pid):
             out.setdefault(found.name, found)
@@ -153,6 +170,7 @@ def parse(text: str) -> Found | None:
             str(raw.get("space", space())),
             str(raw.get("fingerprint", "")),
             str(raw.get("version", "")),
+            str(raw.get("socket", "")),
         )
     except (ValueError, KeyError, TypeError, AttributeError, AttachError):
         return None
@@ -230,12 +248,12 @@ def _listens(address: str) -> bool:
     """Whether somebody listens there, on this machine."""
     where = addresses.parse(address)
     family, place = (
-        (socket.AF_UNIX, where.path)
+        (sockets.AF_UNIX, where.path)
         if where.kind == "unix"
-        else (socket.AF_INET6 if ":" in where.host else socket.AF_INET, (where.host, where.port))
+        else (sockets.AF_INET6 if ":" in where.host else sockets.AF_INET, (where.host, where.port))
     )
     try:
-        with socket.socket(family) as probe:
+        with sockets.socket(family) as probe:
             probe.settimeout(0.2)
             probe.connect(place)
             return True

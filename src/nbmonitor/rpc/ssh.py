@@ -245,7 +245,7 @@ class Tunnel:
                 "server there wrote: does it run as the same user?"
             )
         self._chosen, self._token = chosen, token
-        return to is None or chosen.address == to.address
+        return to is None or chosen.dial == to.dial
 
     def opened(self) -> bool:
         """The road is open, as far as ssh says; False when its socket is not there."""
@@ -399,21 +399,20 @@ class _Talk:
 
 
 def _same(one: Found, other: Found) -> bool:
-    return (one.pid, one.address, one.space) == (other.pid, other.address, other.space)
+    return (one.pid, one.dial, one.space) == (other.pid, other.dial, other.space)
 
 
 def _remote(to: Found) -> str:
     """The other end of a forward, as ``-L`` takes it."""
-    where = addresses.parse(to.address)
+    where = addresses.parse(to.dial)
     if where.kind == "unix":
         if re.search(r"[:\s]", where.path):
             raise AttachError(
-                f"The server there listens on {to.address}, and ssh cannot forward to a path with a colon or space in "
+                f"The server there listens on {to.dial}, and ssh cannot forward to a path with a colon or space in "
                 "it. Have it listen elsewhere."
             )
         return where.path
-    host = where.host if where.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 (any of its interfaces)
-    return f"[{host}]:{where.port}" if ":" in host else f"{host}:{where.port}"
+    return where.target
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
