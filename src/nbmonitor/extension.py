@@ -39,39 +39,21 @@ HELP = """\
 %%nbmonitor                     run this cell in a thread, so that others can run beside it"""
 
 
-class NBMonitor(Configurable):
-    """Settings by ``%config NBMonitor.x = ...``; they count when the extension is loaded (again) or a run begins."""
+_TRAITS = {bool: Bool, int: Int, float: Float, str: Unicode}
 
-    host = Unicode(None, allow_none=True, help="Interface of the server: a loopback address.").tag(
-        config=True
-    )
-    port = Int(None, allow_none=True, help="Port of the server; 0 takes a free one.").tag(
-        config=True
-    )
-    address = Unicode(None, allow_none=True, help="Server that runs report to.").tag(config=True)
-    token_file = Unicode(None, allow_none=True, help="File with the token for that server.").tag(
-        config=True
-    )
-    store = Unicode(None, allow_none=True, help="URL of the history: memory:").tag(config=True)
-    audit = Unicode(None, allow_none=True, help="File of the audit log, or off.").tag(config=True)
-    disabled = Bool(None, allow_none=True, help="Turn runs into no-ops.").tag(config=True)
-    takeover = Bool(
-        None,
-        allow_none=True,
-        help="Answer a reload in the middle of a running cell (private ipykernel paths).",
-    ).tag(config=True)
-    overhead = Float(None, allow_none=True, help="Share of a step that training may feel.").tag(
-        config=True
-    )
-    worker_cpu = Float(None, allow_none=True, help="Cores that our own threads may take.").tag(
-        config=True
-    )
-    ssh = Unicode(None, allow_none=True, help="How ssh is called for ssh:// addresses.").tag(
-        config=True
-    )
-    otel = Bool(None, allow_none=True, help="Offer the server's figures to OpenTelemetry.").tag(
-        config=True
-    )
+NBMonitor = type(
+    "NBMonitor",
+    (Configurable,),
+    {
+        "__doc__": "Settings by ``%config NBMonitor.x = ...``; they count when the extension is loaded (again) or a "
+        "run begins.",
+        **{
+            d.name: _TRAITS[type(d.default)](None, allow_none=True, help=d.help).tag(config=True)
+            for d in settings.described()
+            if not d.secret  # it would be saved with the notebook
+        },
+    },
+)
 
 
 class Extension:

@@ -15,14 +15,11 @@ import grpc
 from nbmonitor.rpc.refusals import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from nbmonitor.rpc.auth import Auth, Caller
 
 TRAINERS, VIEWERS, UNARY, WATCHES = 64, 64, 16, 8
-THREADS = (
-    2 * TRAINERS + VIEWERS + WATCHES + UNARY + 8
-)  # a trainer's stream is read and written by two
 
 _log = logging.getLogger("nbmonitor")
 
@@ -70,6 +67,16 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
         } | (caps or {})
         self._lock = threading.Lock()
         self.active = dict.fromkeys(self._caps, 0)
+
+    @property
+    def threads(self) -> int:
+        """How many threads a full house needs: a trainer's stream is read and written by two; eight to refuse with."""
+        return sum(self._caps.values()) + self._caps["trainers"] + 8
+
+    @property
+    def caps(self) -> Mapping[str, int]:
+        """Calls at a time, by kind."""
+        return self._caps
 
     def caller(self, context: grpc.ServicerContext) -> Caller:
         """Whom a call in progress comes from."""

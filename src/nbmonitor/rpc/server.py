@@ -19,7 +19,7 @@ from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.health import SERVICE as HEALTH
 from nbmonitor.rpc.health import Health
 from nbmonitor.rpc.ingest import Ingest
-from nbmonitor.rpc.limits import THREADS, Gate
+from nbmonitor.rpc.limits import Gate
 from nbmonitor.rpc.listening import close_to_others, judge_host, prepare_socket, probe
 from nbmonitor.rpc.metrics import Metrics
 from nbmonitor.rpc.monitor import Monitor
@@ -125,11 +125,11 @@ class Server:
             tls = CertificateFiles(*self_signed(host))
         self._certificates = Certificates(tls) if tls else None
         self._options = (*OPTIONS, ("grpc.max_receive_message_length", message_bytes))
-        self._pool = threads.Pool(THREADS, "nbmonitor-grpc")
         auth = Auth(keyring, tokenless=tokenless)
         self.epoch = new_id("s")
         self.metrics = Metrics()
         self._gate = Gate(auth, caps)
+        self._pool = threads.Pool(self._gate.threads, "nbmonitor-grpc")
         self._health = Health((codec.INGEST, codec.CONTRACT, codec.MONITOR))
         self._ingest = Ingest(broker, self._gate, self._pool, self.epoch, strict=strict)
         self._monitor = Monitor(broker, self.epoch, self._gate)
