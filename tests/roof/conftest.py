@@ -65,3 +65,10 @@ def kernel():
     k = Kernel()
     yield k
     k.close()
+
+
+@pytest.fixture
+def second_kernel():
+    k = Kernel()
+    yield k
+    k.close()

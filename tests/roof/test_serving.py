@@ -34,6 +34,7 @@ from nbmonitor.events import (
 from nbmonitor.rpc import auth, health
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.publisher import Publisher
+from nbmonitor.rpc.tls import Tls
 
 pytestmark = pytest.mark.slow
 
@@ -339,6 +340,29 @@ def test_a_unix_socket(serve, tmp_path, eventually):
         trainer.publisher.close(1)
     assert server.stop()[0] == 0
     assert not path.exists()
+
+
+def test_tls_with_a_certificate_made_here(serve, eventually):
+    pytest.importorskip("cryptography", reason="the extra `tls` is not installed")
+    server = serve("--port", "0", "--tls")
+    (fingerprint,) = re.findall(r"certificate ((?:[0-9A-F]{2}:){31}[0-9A-F]{2})", server.line)
+    trainer = Trainer(server, "x", tls=Tls(fingerprint=fingerprint))
+    try:
+        assert trainer.publisher.flush(10)
+        for client in (  # by its announcement; with the fingerprint; past TLS, from this machine
+            api.attach(server.address),
+            api.attach(
+                server.address, token_file=server.token_file, tls=Tls(fingerprint=fingerprint)
+            ),
+            eventually(lambda: _attached("x")),
+        ):
+            assert [r.name for r in client.runs()] == ["x"]
+            client.close()
+        with pytest.raises(AttachError, match="another certificate"):
+            api.attach(server.address, tls=Tls(fingerprint="00" * 32))
+    finally:
+        trainer.publisher.close(1)
+    assert server.stop()[0] == 0
 
 
 @pytest.mark.parametrize(

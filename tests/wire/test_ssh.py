@@ -10,12 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from nbmonitor import api
 from nbmonitor.address import parse
 from nbmonitor.broker import Broker
 from nbmonitor.errors import AttachError
@@ -216,6 +218,26 @@ def test_a_run_is_seen_and_steered_over_ssh_and_no_token_stands_on_a_command_lin
         client.close()
     assert not folder.exists()
     assert not [p for p in psutil.Process().children() if p.name() == "ssh"]
+
+
+@needs_sshd
+def test_one_line_attaches_shows_which_run_and_closes_with_the_client(sshd, served, monkeypatch):
+    there = served("a run")
+    other = there.broker.open(RunInfo("", "other"), there._deliver)
+    monkeypatch.setenv("NBMONITOR_SSH", sshd.command)
+    client = api.attach("ssh://box/a%20run")
+    try:
+        assert client.chosen == there.info.run_id
+        assert client.address.startswith("ssh://box/")
+        assert [r.run_id for r in client.runs()] == [other.run_id, there.info.run_id]
+        assert client.facts().problem == ""
+        assert [t.name for t in threading.enumerate()].count("nbmonitor-ssh") == 1
+    finally:
+        client.close()
+    assert "nbmonitor-ssh" not in [t.name for t in threading.enumerate()]
+    with pytest.raises(AttachError, match="no run 'third' on box"):
+        api.attach("ssh://box/third")
+    assert "nbmonitor-ssh" not in [t.name for t in threading.enumerate()]
 
 
 @needs_sshd

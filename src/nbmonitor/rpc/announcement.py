@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nbmonitor.subscription import Subscription
 
 RUNS = 100  # the newest, in a file
-TOGETHER = 0.2  # seconds in which changes are written once
+TOGETHER = 0.2  # seconds between two writes, however fast things change
 
 _log = logging.getLogger("nbmonitor")
 
@@ -87,10 +87,10 @@ class Announcement:
     def _run(self, box: Subscription) -> None:
         while not (self._over.is_set() or box.closed):
             box.wait()
-            self._over.wait(TOGETHER)
             box.drain()
             if not self._over.is_set():
                 self._write()
+                self._over.wait(TOGETHER)
 
     def _write(self) -> None:
         runs: tuple[Announced, ...] = tuple(
