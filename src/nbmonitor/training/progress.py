@@ -131,13 +131,20 @@ class Progress:
         return None
 
 
+_SEQUENCES = (list, tuple)
+
+
 def length_of(item: Any) -> int | None:
     """Number of samples of a batch: the length of the first tensor or array in it."""
     for _ in range(4):  # nested tuples and mappings
+        kind = type(item)
+        if (kind is tuple or kind is list) and item:  # what a loader gives
+            item = item[0]
+            continue
         shape = getattr(item, "shape", None)
         if shape is not None:
             return int(shape[0]) if len(shape) else None
-        if isinstance(item, list | tuple):
+        if isinstance(item, _SEQUENCES):
             if not item:
                 return None
             item = item[0]
