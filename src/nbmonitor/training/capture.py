@@ -243,7 +243,7 @@ def plain(value: Any) -> NDArray[Any] | None:
     if not getattr(value, "is_cpu", False):
         return None
     try:
-        # Detaching lets go of the interpreter, and another thread may keep it for a millisecond.
+        # A call less where there is no graph; in each, torch lets another thread have the interpreter.
         return (value.detach() if value.requires_grad else value).numpy()  # type: ignore[no-any-return]
     except Exception:  # of a dtype that NumPy lacks, of no memory of its own, ...
         return None
