@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,8 +124,8 @@ def _sink(settings: Settings, info: RunInfo, *, serve: bool | None) -> tuple[Sin
             f"A run reports to one place: address={settings.address!r} and serve=True were both given. Leave one out."
         )
     if settings.address and not own and not serve:
-        token = _token(settings)
-        return process.publisher(settings.address, token), replace(info, origin="process"), ""
+        road = process.publisher(settings.address, _token(settings), _tls(settings))
+        return road, replace(info, origin="process"), ""
     broker = process.open_broker(settings)
     there = process.server is not None
     if serve is False or (not serve and (process.in_kernel or info.rank != 0 or there)):
@@ -174,6 +173,10 @@ def attach(
         When there is no token, nobody answers, or the server refuses; it says what to do.
     """
     settings = _settings.load(config=_config_of_kernel())
+    if tls is None and not addresses.parse(address).loopback:
+        from nbmonitor.rpc.configured import client_tls
+
+        tls = client_tls(settings, address)
     client, run = attaching.attach(
         address, token=token, token_file=token_file, tls=tls, ssh=settings.ssh, timeout=timeout
     )
@@ -187,7 +190,7 @@ def serve(
     port: int | None = None,
     unix_socket: str | os.PathLike[str] | None = None,
     token_file: str | os.PathLike[str] | None = None,
-    tls: bool = False,
+    tls: bool | None = None,
 ) -> Server:
     """Start the server of this process, so that notebooks can attach to its runs; returns the running one if any.
 
@@ -200,21 +203,22 @@ def serve(
     token_file
         The tokens that are taken; a new file that goes with the server by default.
     tls
-        Show a certificate of our own making (extra ``tls``), whose fingerprint is ``server.fingerprint``.
+        Speak TLS, with ``NBMONITOR_TLS_CERT`` and ``_KEY`` or a certificate of our own making (extra ``tls``), whose
+        fingerprint is ``server.fingerprint``.
 
     Raises
     ------
     ServerError
         When the port is taken, or the interface can be reached by others and there is no TLS.
     """
-    settings = _settings.load({"host": host, "port": port}, config=_config_of_kernel())
-    return process.open_server(
-        settings,
-        strict=True,
-        token_file=Path(token_file).expanduser() if token_file is not None else None,
-        unix_socket=unix_socket,
-        tls=tls,
-    )
+    asked = {
+        "host": host,
+        "port": port,
+        "unix_socket": os.fspath(unix_socket) if unix_socket is not None else None,
+        "server_token_file": os.fspath(token_file) if token_file is not None else None,
+        "tls": tls,
+    }
+    return process.open_server(_settings.load(asked, config=_config_of_kernel()), strict=True)
 
 
 def runs() -> Sequence[RunInfo]:
@@ -257,6 +261,19 @@ def _token(settings: Settings) -> Callable[[], str | None] | None:
         found = attaching.listening(addresses.parse(settings.address))
         file = found.token_file if found is not None else ""
     return TokenFile(file) if file else None
+
+
+def _tls(settings: Settings) -> Tls | bool | None:
+    """How to check the server of the settings: one of this machine announced its certificate."""
+    from nbmonitor.rpc.configured import client_tls
+    from nbmonitor.rpc.tls import Tls
+
+    where = addresses.parse(settings.address)
+    found = attaching.listening(where) if where.kind == "tcp" and where.loopback else None
+    if found is None:
+        return client_tls(settings, settings.address)
+    told, cert, key = found.fingerprint, settings.tls_cert, settings.tls_key
+    return Tls(cert=cert, key=key, fingerprint=told) if told else None
 
 
 def _config_of_kernel() -> Mapping[str, Any]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nbmonitor.rpc.announcement import Announcement
     from nbmonitor.rpc.publisher import Publisher
     from nbmonitor.rpc.server import Server
+    from nbmonitor.rpc.tls import Tls
     from nbmonitor.settings import Settings
     from nbmonitor.training.run import Run
 
@@ -61,16 +62,20 @@ class Process:
         """Return this process's server, started when first asked for, with its discovery file.
 
         A port that is taken is warned of, and a free one is used instead: a monitor does not end a training. With
-        ``strict`` it raises :class:`~nbmonitor.errors.ServerError`. Tokens are those of ``token_file``; without one, a
-        new one's, that goes with the server. ``how`` is for :class:`nbmonitor.rpc.server.Server`.
+        ``strict`` it raises :class:`~nbmonitor.errors.ServerError`. Tokens are those of ``token_file``, else of the
+        settings' one, else of a new one that goes with the server. ``how`` goes before what the settings say for
+        :class:`nbmonitor.rpc.server.Server`.
         """
         from nbmonitor.rpc import auth
         from nbmonitor.rpc.announcement import Announcement
+        from nbmonitor.rpc.configured import server_options
 
         with self._lock:
             if self.server is None:
+                how = server_options(settings) | how
+                token_file = token_file or how["token_file"]
                 file = token_file or auth.write_token(auth.new_token())
-                how = {"host": settings.host, "port": settings.port, "token_file": file} | how
+                how["token_file"] = file
                 try:
                     server = self._start(settings, how, strict=strict)
                 except BaseException:
@@ -103,11 +108,16 @@ class Process:
             warnings.warn(f"{error} A free port is used instead.", stacklevel=5)
             return Server(broker, **how | {"port": 0}).start()
 
-    def publisher(self, address: str, token: str | Callable[[], str | None] | None) -> Publisher:
+    def publisher(
+        self,
+        address: str,
+        token: str | Callable[[], str | None] | None,
+        tls: Tls | bool | None = None,
+    ) -> Publisher:
         """Return a started road to a server elsewhere, closed with this process."""
         from nbmonitor.rpc.publisher import Publisher
 
-        publisher = Publisher(address, token=token)
+        publisher = Publisher(address, token=token, tls=tls)
         publisher.start()
         with self._lock:
             self._publishers.append(publisher)

@@ -54,11 +54,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Serve until a signal; returns the exit status."""
     _speak()
-    asked = {"host": options.host, "port": options.port}
-    settings = _settings.load(asked)
+    settings = _settings.load(_asked(options))
     port: int | None = settings.port
     if settings.origin["port"] == "default":
         port = PORT
+    unix = settings.unix_socket
     if options.unix and options.port is None:
         port = None
     stop = _Stop()
@@ -66,9 +66,8 @@ def main(options: argparse.Namespace) -> int:
         settings,
         strict=True,
         port=port,
-        token_file=_token_file(options.token_file, options.unix, port),
-        unix_socket=_socket(options, port),
-        tls=_certificate(options),
+        token_file=_token_file(settings.server_token_file, unix, port),
+        unix_socket=_socket(unix, port, tls=settings.tls),
     )
     print(line(server), flush=True)
     _log.info("serving on %s, process %d", server.address, os.getpid())
@@ -118,14 +117,14 @@ def _tell(broker: Broker, stop: _Stop) -> None:
     box.close()
 
 
-def _token_file(asked: str | None, unix: str | None, port: int | None) -> Path:
+def _token_file(asked: str, unix: str, port: int | None) -> Path:
     """The file with this server's tokens, made when it is not there. It stays, for the next one on the same place."""
     from nbmonitor.rpc import keys, places
 
     if asked:
         path = Path(asked).expanduser().absolute()
     else:
-        place = str(port) if port is not None else Path(unix or "").name
+        place = str(port) if port is not None else Path(unix).name
         name = "".join(c if c.isalnum() else "-" for c in place)
         path = places.runtime_dir() / f"serve-{name}.token"
     if not path.exists():
@@ -139,34 +138,35 @@ def _token_file(asked: str | None, unix: str | None, port: int | None) -> Path:
     return path
 
 
-def _socket(options: argparse.Namespace, port: int | None) -> Path | None:
+def _socket(unix: str, port: int | None, *, tls: bool) -> Path | None:
     """The Unix socket: as asked for; or, beside a port with TLS, one of ours for those who are on this machine."""
     from nbmonitor.rpc import places
 
-    if options.unix:
-        return Path(options.unix).expanduser().absolute()
-    if (options.tls or options.tls_cert) and os.name == "posix":
+    if unix:
+        return Path(unix).expanduser().absolute()
+    if tls and os.name == "posix":
         path = places.runtime_dir() / f"serve-{port or os.getpid()}.sock"
         return path if len(str(path)) < 100 else None  # the system takes 107
     return None
 
 
-def _certificate(options: argparse.Namespace) -> Any:
-    from nbmonitor.rpc.certificates import CertificateFiles
-
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings as the command line gives them; what it leaves out is None."""
     if bool(options.tls_cert) != bool(options.tls_key):
         raise SettingError(
             "Expected both --tls-cert and --tls-key, or --tls for a certificate made here."
         )
-    ca = Path(options.tls_ca).expanduser() if options.tls_ca else None
-    if options.tls_cert:
-        cert, key = Path(options.tls_cert).expanduser(), Path(options.tls_key).expanduser()
-        return CertificateFiles(cert, key, ca, require_client=ca is not None)
-    if ca is not None:
-        raise SettingError(
-            "--tls-ca needs --tls-cert and --tls-key beside it: the server's own certificate."
-        )
-    return bool(options.tls)
+    return {
+        "host": options.host,
+        "port": options.port,
+        "unix_socket": options.unix,
+        "server_token_file": options.token_file,
+        "tls": True if options.tls or options.tls_cert or options.tls_ca else None,
+        "tls_cert": options.tls_cert,
+        "tls_key": options.tls_key,
+        "tls_ca": options.tls_ca,
+        "tls_require_client": True if options.tls_ca else None,
+    }
 
 
 # --- log lines -------------------------------------------------------------------------------------------------------

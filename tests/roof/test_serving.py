@@ -370,7 +370,7 @@ def test_tls_with_a_certificate_made_here(serve, eventually):
     [
         (["--host", "0.0.0.0"], "TLS"),
         (["--tls-cert", "x"], "Expected both --tls-cert and --tls-key"),
-        (["--tls-ca", "x"], "--tls-ca needs"),
+        (["--tls-ca", "/nowhere"], "certificates in /nowhere cannot be used"),
         (["--port", "70000"], "port number from 0 to 65535"),
         (["--token-file", "/proc/nope/token"], "cannot be written"),
     ],
@@ -413,9 +413,16 @@ def test_a_viewers_token_is_made_used_listed_and_revoked(serve, tmp_path, eventu
         assert re.search(r"viewer +ada +until", listed.stdout)
         assert token not in listed.stdout
         assert command("token", "revoke", "ada").returncode == 0
-        eventually(lambda: _with(server, out) is None)
+        eventually(lambda: not _opens(server, out))
     finally:
         trainer.publisher.close(1)
+
+
+def _opens(server, file):
+    client = _with(server, file)
+    if client is not None:
+        client.close()
+    return client is not None
 
 
 def _with(server, file):
