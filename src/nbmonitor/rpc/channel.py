@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import grpc
@@ -10,6 +11,23 @@ from nbmonitor.address import parse
 from nbmonitor.rpc import codec
 from nbmonitor.rpc.tls import Tls, credentials, diagnose, wanted
 
+READS = ("GetServerInfo", "ListRuns", "GetHistory", "ListCommands", "ListAuditEvents")
+"""RPCs that may be asked again without harm. A command is not among them: nobody knows whether it arrived."""
+
+
+def retries() -> str:
+    """A service config after which gRPC itself asks again for what only reads, when a server was not there."""
+    again = {
+        "maxAttempts": 4,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "1s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    names = [{"service": codec.MONITOR, "method": name} for name in READS]
+    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": again}]})
+
+
 OPTIONS = (
     ("grpc.enable_http_proxy", 0),  # a company's http_proxy would swallow loopback
     ("grpc.max_receive_message_length", 64 << 20),
@@ -17,11 +35,14 @@ OPTIONS = (
     # A server that is gone, or a cut cable, is noticed within 9 s even when nothing is said.
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 4_000),
+    # While anything is written no keepalive ping is sent; the pings that are have a time-out of their own, of a minute.
+    ("grpc.http2.ping_timeout_ms", 4_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.service_config", retries()),
 )
 
 

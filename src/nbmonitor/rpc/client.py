@@ -144,21 +144,22 @@ class Client:
         """Attach. Raises :class:`~nbmonitor.errors.AttachError` with the remedy."""
         end = time.monotonic() + timeout
         channel = self._channel = dial(self._target, self._tls)
+        # Both at once, as soon as the server is there: on a long road every turn counts. The watch brings the runs.
+        watch = Watching(channel, self._metadata, "", on_seen=self._seen, monotonic=self._monotonic)
+        self._all = watch.start()
         try:
             answered = self._server.asks()
-            answered(self._ask("GetServerInfo", b"", timeout))
-            found = wire.read_runs(self._ask("ListRuns", b"", max(end - time.monotonic(), 0.1)))
+            answered(self._first_word(channel, timeout))
+            watch.begun(max(end - time.monotonic(), 0.1))
         except (grpc.RpcError, InputError) as error:
+            self._all, self._channel = None, None
+            watch.stop()
+            watch.join()
             channel.close()
-            self._channel = None
             text = str(error)
             if isinstance(error, grpc.RpcError):
                 text = explain_closely(error, self._target, self._tls)
             raise AttachError(text) from error
-        self._runs = {r.run_id: r for r in reversed(found)}
-        watch = Watching(channel, self._metadata, "", on_seen=self._seen, monotonic=self._monotonic)
-        self._all = watch.start()
-        watch.ready.wait(max(end - time.monotonic(), 0.1))
         return self
 
     def close(self) -> None:
@@ -385,6 +386,19 @@ class Client:
         return self._road() is not LinkState.DISCONNECTED and self._silence() < QUIET
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _first_word(self, channel: grpc.Channel, timeout: float) -> bytes:
+        ask = method(channel, codec.MONITOR, "GetServerInfo")
+        try:  # a server may be late
+            answer = ask(b"", timeout=timeout, metadata=self._metadata, wait_for_ready=True)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise
+            answer = ask(
+                b"", timeout=0.2, metadata=self._metadata
+            )  # says why there is no connection
+        found: bytes = answer
+        return found
 
     def _ask(self, rpc: str, request: bytes, timeout: float) -> bytes:
         channel = self._channel

@@ -132,7 +132,11 @@ class Monitor:
             showing.adjust(demand)
         return wire.adjusted(showing is not None)
 
-    def _history(self, data: bytes, _context: grpc.ServicerContext) -> bytes:
+    def _history(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        if _far(
+            context.peer()
+        ):  # steps and values shrink to a half; on this machine that would only cost time
+            context.set_compression(grpc.Compression.Gzip)
         asked = wire.read_history(data)
         self._broker.run(asked.run_id)  # unknown: NOT_FOUND, rather than an empty answer
         if asked.index_only:
@@ -225,6 +229,11 @@ class Monitor:
                 raise _refusal(error) from error
 
         return call
+
+
+def _far(peer: str) -> bool:
+    """Whether a call comes from another machine."""
+    return not peer.startswith(("unix:", "ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D"))
 
 
 def _refusal(error: NbMonitorError) -> Refused:

@@ -42,6 +42,7 @@ OPTIONS = (
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 4_000),
     ("grpc.http2.max_pings_without_data", 0),  # else the server stops asking after two
+    ("grpc.http2.ping_timeout_ms", 4_000),  # see the channel's
     ("grpc.enable_http_proxy", 0),
 )
 

@@ -13,7 +13,7 @@ import grpc
 
 from nbmonitor.events import Batch, Demand, Event, Performance, Scalars, new_id
 from nbmonitor.rpc import codec, threads
-from nbmonitor.rpc.channel import method
+from nbmonitor.rpc.channel import code_of, method
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.subscription import Subscription, most
 
@@ -89,6 +89,17 @@ class Watching:
         """Start the thread."""
         self._thread.start()
         return self
+
+    def begun(self, timeout: float) -> None:
+        """Wait for the first answer; raises RpcError when the server refuses, or that is not to be waited for."""
+        end = time.monotonic() + timeout
+        while not self.ready.wait(0.02):
+            error = self.error
+            late = time.monotonic() > end
+            if error is not None and (late or code_of(error) is not grpc.StatusCode.UNAVAILABLE):
+                raise error
+            if late:
+                return
 
     def stop(self) -> None:
         """Tell the thread to end; does not wait."""
@@ -170,8 +181,9 @@ class Watching:
         wanted = wire.Watch(
             self.run_id, self.cursor, self._asked, self._watch_id, acknowledges=True
         )
+        # Ready is what a server becomes that is late, or back after a cut: no attempt is wasted before.
         call = method(self._channel, codec.MONITOR, "WatchRun")(
-            wire.watch(wanted), metadata=self._metadata
+            wire.watch(wanted), metadata=self._metadata, wait_for_ready=True
         )
         self._call = call
         if self.over:
