@@ -176,8 +176,8 @@ class Watching:
 
     def _read(self) -> None:
         self._asked, self._watch_id = self.demand(), new_id("w")
-        self._received = self._told = 0
-        self._left_out = 0
+        self._received = self._told = self._left_out = 0
+        self._told_at = time.monotonic()
         wanted = wire.Watch(
             self.run_id, self.cursor, self._asked, self._watch_id, acknowledges=True
         )
