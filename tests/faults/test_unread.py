@@ -45,7 +45,7 @@ def test_it_is_closed_with_the_reason_and_its_thread_is_free(
     other.look(0.8)
     (unread,) = [s for s in server._monitor._showings if s._run_id and not s._pacing._received]
     assert unread._pacing.under_way < 400_000, "the rest waits in a mailbox that is bounded"
-    eventually(lambda: server._gate.active["viewers"] == 2, 5)
+    eventually(lambda: server._gate.active["viewers"] == 1, 5)
     other.look(0.3)
     run.stop()
     with pytest.raises(grpc.RpcError) as ended:
@@ -77,7 +77,7 @@ def test_an_old_client_that_never_reads_is_swept_out(
 
     def swept():
         client._ask("ListRuns", b"", 2)
-        return server._gate.active["viewers"] == 1  # the client's own
+        return server._gate.active["viewers"] == 0
 
     eventually(swept, 5)
     with pytest.raises(grpc.RpcError):

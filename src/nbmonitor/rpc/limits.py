@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from nbmonitor.errors import InputError
+from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.refusals import Refusals
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
     auth
         Judges calls.
     caps
-        Calls at a time by kind ("trainers", "viewers", "health watches", "calls").
+        Calls at a time by kind: "trainers", "viewers" (watches of a run), "run lists" (watches of all runs), "health
+        watches", "words" (what viewers say of their watches: short, and many at once), "calls" (all others).
     refused
         Told of refusals, seldom enough to write them down: the caller, the path of the RPC, the reason. May be set
         later too, as ``gate.refusals.refused``.
@@ -59,9 +62,12 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
         self._auth = auth
         self.refusals = Refusals(refused)
         self._callers: weakref.WeakKeyDictionary[Any, Caller] = weakref.WeakKeyDictionary()
+        viewers = (caps or {}).get("viewers", VIEWERS)
         self._caps = {
             "trainers": TRAINERS,
             "viewers": VIEWERS,
+            "run lists": viewers,
+            "words": viewers,
             "health watches": WATCHES,
             "calls": UNARY,
         } | (caps or {})
@@ -93,7 +99,7 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
         method = handler_call_details.method
         asks, answers = handler.request_streaming, handler.response_streaming
         if not (asks or answers):
-            kind = "calls"
+            kind = "words" if method.endswith("/AdjustWatch") else "calls"
         elif asks:
             kind = "trainers"
         else:
@@ -129,11 +135,12 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
     def _streaming(self, inner: Callable[..., Any], method: str, kind: str) -> Callable[..., Any]:
         def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             try:
-                self._enter(method, kind, context)
+                place = "run lists" if kind == "viewers" and _lists_runs(method, request) else kind
+                self._enter(method, place, context)
                 try:
                     yield from inner(request, context)
                 finally:
-                    self._leave(kind)
+                    self._leave(place)
                 return
             except Exception as error:
                 code, text = _status(error, method)
@@ -166,6 +173,16 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
     def _leave(self, kind: str) -> None:
         with self._lock:
             self.active[kind] -= 1
+
+
+def _lists_runs(method: str, request: bytes) -> bool:
+    """Whether a watch is of all runs."""
+    if not method.endswith("/WatchRun"):
+        return False
+    try:
+        return not wire.read_watch(request).run_id
+    except InputError:  # its handler says so
+        return False
 
 
 def _status(error: Exception, method: str) -> tuple[grpc.StatusCode, str]:
