@@ -17,9 +17,11 @@ import grpc
 import pytest
 
 from nbmonitor.errors import AttachError, ServerError
+from nbmonitor.events import CommandState, RunInfo
 from nbmonitor.rpc import auth, codec, discovery, health, places
 from nbmonitor.rpc.auth import metadata
 from nbmonitor.rpc.channel import explain
+from nbmonitor.rpc.codec import viewer
 from nbmonitor.rpc.discovery import Announced
 from nbmonitor.rpc.limits import Refused
 from nbmonitor.rpc.server import Server
@@ -98,7 +100,9 @@ def test_on_ipv6(broker):
 
 
 def test_the_stream_too_many_is_refused_by_name_and_calls_go_on(broker):
-    server = Server(broker, caps={"trainers": 3, "viewers": 2, "health watches": 1}).start()
+    caps = {"trainers": 3, "viewers": 2, "run lists": 1, "health watches": 1}
+    server = Server(broker, caps=caps).start()
+    run_id = broker.open(RunInfo("", "a run"), lambda _c: CommandState.DELIVERED).run_id
     held = []
     try:
         with grpc.insecure_channel(server.address) as channel:
@@ -115,12 +119,15 @@ def test_the_stream_too_many_is_refused_by_name_and_calls_go_on(broker):
             code, details = call(channel, f"/{codec.CONTRACT}/StreamMetrics")
             assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert details.startswith("3 trainers at a time")
-            for _ in range(2):
-                watch = channel.unary_stream(f"/{codec.MONITOR}/WatchRun")
-                held.append(watch(b"", metadata=metadata(server.token)))
+            one = viewer.watch(viewer.Watch(run_id))
+            watch = channel.unary_stream(f"/{codec.MONITOR}/WatchRun")
+            for asked in (one, one, b""):
+                held.append(watch(asked, metadata=metadata(server.token)))
                 next(held[-1])
-            code, details = call(channel, f"/{codec.MONITOR}/WatchRun", token=server.token)
-            assert (code, "2 viewers" in details) == (grpc.StatusCode.RESOURCE_EXHAUSTED, True)
+            for asked, limit in ((one, "2 viewers"), (b"", "1 run lists")):
+                with pytest.raises(grpc.RpcError, match=f"{limit} at a time") as refused:
+                    next(watch(asked, metadata=metadata(server.token)))
+                assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             held.append(channel.unary_stream("/grpc.health.v1.Health/Watch")(b""))
             next(held[-1])
             code, _ = call(channel, "/grpc.health.v1.Health/Watch")

@@ -1,0 +1,1 @@
+"""Parts of the benchmark of attaching: processes, a notebook, what is measured, the report."""
