@@ -128,7 +128,7 @@ def test_flipped_bits_are_found_and_what_they_hit_is_sent_again(
     info = reports.open(RunInfo("", "noisy"), lambda _c: CommandState.DELIVERED)
     say(reports, info.run_id, 0, Status(RunState.RUNNING))
     assert reports.flush(5)
-    proxy.set("up", flip=2e-5)
+    proxy.set("up", flip=2e-4)
     for step in range(3_000):
         say(reports, info.run_id, step, loss(step))
         if step % 100 == 99:
