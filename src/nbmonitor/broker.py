@@ -406,7 +406,17 @@ class Broker:
             if row is not None:
                 self.journal.record(row)
         entry.seq += 1
-        placed = replace(event, payload=payload, seq=entry.seq, received=now)
+        placed = Event(  # written out: `replace` is a tenth of what a small event costs
+            event.run_id,
+            event.step,
+            event.time,
+            payload,
+            entry.seq,
+            event.rank,
+            event.incarnation,
+            event.origin_seq,
+            now,
+        )
         entry.info = told(entry.info, placed)
         if isinstance(payload, Status | RunUpdate):
             self.store.put_run(entry.info)
