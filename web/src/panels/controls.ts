@@ -114,11 +114,12 @@ export function controls(el: HTMLElement, store: Store, send: Send): () => void 
     submit: (value) => act("set_batch_size", { value }, "batch"),
   });
   const batchSaid = h("span", { class: "nbm-said", role: "status" });
-  const why = h("span", { class: "nbm-why" });
   const wheel = wheelControl(store, send);
+  const why = h("span", { class: "nbm-why", id: `${wheel.words.id}-why` });
 
   el.setAttribute("role", "group");
   el.setAttribute("aria-label", "Controls of the run");
+  el.setAttribute("aria-describedby", `${why.id} ${wheel.words.id}`); // why nothing can be pressed
   const group = (...nodes: HTMLElement[]): HTMLElement => h("span", { class: "nbm-group" }, ...nodes);
   const homes = {
     pause: group(pause.node), stop: group(stop.node, question), lr: group(rate.node), batch: group(batch.node),

@@ -20,11 +20,11 @@ export function others({ events, audit }: Pick<State, "events" | "audit">): stri
   return [...new Set(seen.map((who) => who.split(" · ")[0] ?? ""))].filter((who) => who !== "" && who !== "you").sort();
 }
 
-export type WheelControl = { node: HTMLElement; said: HTMLElement; update(ready: boolean, waits: boolean): void };
+export type WheelControl = { node: HTMLElement; words: HTMLElement; said: HTMLElement; update(ready: boolean, waits: boolean): void };
 
 export function wheelControl(store: Store, send: Send): WheelControl {
   const { state } = store;
-  const words = h("span", { class: "nbm-said", role: "status" });
+  const words = h("span", { class: "nbm-said", role: "status", id: `nbm-wheel-${Math.random().toString(36).slice(2)}` });
   const said = h("span", { class: "nbm-said", role: "status" });
   const names = h("datalist", { id: `nbm-names-${Math.random().toString(36).slice(2)}` });
   const to = h("input", { type: "text", "data-input": "wheel-to", "aria-label": "Name of who gets the wheel", placeholder: "name", maxlength: 100, list: names.id });
@@ -64,9 +64,11 @@ export function wheelControl(store: Store, send: Send): WheelControl {
   const node = h("span", { class: "nbm-group nbm-wheel" }, words, ...buttons.slice(0, 3).map((one) => one.node), to, give.node, names, said);
   return {
     node,
+    words,
     said,
     update(ready, waits) {
       const wheel = state.run?.wheel;
+      const focused = node.contains(document.activeElement) ? (document.activeElement as HTMLElement) : null;
       const mine = wheel?.mine === true;
       busy = waits || !ready;
       if (giving && !mine) open(false);
@@ -82,6 +84,8 @@ export function wheelControl(store: Store, send: Send): WheelControl {
         if (one !== take) show(one.node, ready && mine);
         one.enable(!waits);
       }
+      // The button that was pressed goes when its wish comes true: whoever pressed it by key goes on from the next one.
+      if (focused?.hidden) buttons.find((one) => !one.node.hidden)?.node.focus({ preventScroll: true });
     },
   };
 }
