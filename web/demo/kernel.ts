@@ -136,7 +136,7 @@ export function createKernel(options: Options) {
         ? { ...NO_LINK, state: "stale", kind: "process", since: opened - 12, quiet: opened - 12, message: "No sign of life from the trainer: waiting for it." }
         : options.state === "linkdown"
         ? { ...REMOTE, state: "disconnected", since: opened - 42, quiet: opened - 43, rttMs: null, message: "No connection to the server at gpu-box:50051: trying again." }
-        : options.state === "slow" ? { ...REMOTE, state: "degraded", rttMs: 1830, since: opened - 7, message: "The road is slow: fewer pictures come, and every number." }
+        : options.state === "slow" ? { ...REMOTE, state: "degraded", rttMs: 1830, since: opened - 7, message: "The road is slow: fewer pictures come, no number is left out." }
         : options.state === "remote" ? REMOTE : NO_LINK,
     };
   }

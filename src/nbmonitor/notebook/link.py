@@ -108,7 +108,7 @@ def _message(state: LinkState, road: LinkState, where: str, trouble: str) -> str
     if trouble:
         return f"{trouble} Trying again." if road is LinkState.DISCONNECTED else trouble
     if state is LinkState.DEGRADED:
-        return "The road is slow: fewer pictures come, and every number."
+        return "The road is slow: fewer pictures come, no number is left out."
     if road is LinkState.DISCONNECTED:
         return f"No connection to {where}: trying again."
     if road is LinkState.STALE:
