@@ -74,27 +74,6 @@ def test_two_viewers_and_one_wheel(people, broker, run_id, eventually):
     assert actors == ["ada", "you", "ada", "the run's notebook"]
 
 
-def test_two_viewers_press_at_once_and_the_slower_one_is_told_who_was_faster(
-    people, broker, run_id, eventually
-):
-    ada, bob = people
-    seen = eventually(lambda: bob.run(run_id).state_version)
-    assert seen == broker.run(run_id).state_version
-    first = ada.send(Command(run_id, CommandKind.PAUSE, expected_version=seen))
-    assert not first.state.final
-    second = bob.send(Command(run_id, CommandKind.STOP, expected_version=seen))
-    faster = "ada was faster and paused the run; look and press again"
-    assert (second.state, second.error) == (REJECTED, faster)
-    done = CommandRecord(broker.commands(run_id)[0].command, APPLIED)
-    told = Status(RunState.PAUSED)
-    broker.publish([Event(run_id, 0, 2.0, payload) for payload in (done, told)])
-    late = bob.send(Command(run_id, CommandKind.PAUSE, expected_version=seen))
-    assert (late.state, late.error) == (REJECTED, faster)
-    now = eventually(lambda: v if (v := bob.run(run_id).state_version) > seen else None)
-    again = bob.send(Command(run_id, CommandKind.PAUSE, expected_version=now))
-    assert not again.state.final
-
-
 def test_the_audit_log_reads_the_same_from_afar(people, broker, run_id, eventually):
     ada, _ = people
     ada.subscribe(run_id)
