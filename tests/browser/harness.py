@@ -17,6 +17,7 @@ and server log in `artifacts/`. Playwright's synchronous interface keeps an even
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from playwright.sync_api import BrowserContext, Page, Playwright
+
+SILENT = (OSError, http.client.HTTPException)  # no answer, or that of another program on the port
 
 HERE = Path(__file__).parent
 ARTIFACTS = HERE / "artifacts"
@@ -339,6 +342,10 @@ class Tab:
                 self.jupyter.api(f"sessions/{session['id']}", "DELETE")
 
 
+class PortTakenError(RuntimeError):
+    """Another program took the port between the look for a free one and the server's start."""
+
+
 class Jupyter:
     """A Jupyter server and a browser.
 
@@ -371,7 +378,12 @@ class Jupyter:
             self.tmp = Path(stack.enter_context(temporary)).resolve()
             self.root, self.log = self.tmp / "notebooks", self.tmp / "server.log"
             self.root.mkdir()
-            self._start_server(stack)
+            for _ in range(3):
+                with contextlib.suppress(PortTakenError):
+                    self._start_server(stack)
+                    break
+            else:
+                raise RuntimeError("Three free ports in a row were taken by others at once.")
             self._playwright = stack.enter_context(shared_playwright())
             self._launch(browser)
             stack.callback(lambda: self.browser.close())  # noqa: PLW0108 - may be another one by then
@@ -495,14 +507,17 @@ class Jupyter:
         stack.callback(self._stop_server)
         deadline = time.monotonic() + timeout
         while self._server.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(*SILENT):
                 self.api("status")
                 return
             time.sleep(0.1)
-        raise RuntimeError(f"{module} did not start:\n{self.log.read_text()[-3000:]}")
+        said = self.log.read_text()[-3000:]
+        raise (PortTakenError if "already in use" in said else RuntimeError)(
+            f"{module} did not start:\n{said}"
+        )
 
     def _stop_server(self) -> None:
-        with contextlib.suppress(OSError):  # refused when it has already ended
+        with contextlib.suppress(*SILENT):  # refused when it has already ended
             for kernel in self.api("kernels"):
                 self.api(f"kernels/{kernel['id']}", "DELETE")
         self._server.terminate()
