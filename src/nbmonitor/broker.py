@@ -145,6 +145,8 @@ class Broker:
                 entry = self._entry(event.run_id)
                 entry.pulse.heard = heard
                 for payload in (*self._ends(entry, event, now), event.payload, *derived(event)):
+                    if isinstance(payload, CommandRecord) and entry.commands.over(payload):
+                        continue  # a final word is said once
                     placed = self._place(entry, event, payload, now)
                     mail.append((entry.viewers, placed))
                     if isinstance(payload, Status | RunUpdate) and self._everywhere:
@@ -303,18 +305,19 @@ class Broker:
             if why:
                 return self.refuse(command, why)
             record, entry.info = entry.commands.take(entry.info, command, hand, now, monotonic)
-            self.journal.record(audit.of_command(record, now))
             deliver, step = entry.deliver, entry.info.step
-        if record.state.final or deliver is None:
-            self._emit(command.run_id, record, step)
-            return record
+            if not record.state.final:
+                self.journal.record(audit.of_command(record, now))
+            if record.state.final or deliver is None:
+                self._emit(command.run_id, record, step)
+                return record
         reached = deliver(command)
         with self._lock:  # the run may have answered already: its word stands
             current = entry.commands.get(command.command_id) or record
             if current.state is CommandState.QUEUED:
                 current = replace(record, state=reached)
-        if not current.state.final:
-            self._emit(command.run_id, current, step)
+            if not current.state.final:
+                self._emit(command.run_id, current, step)
         return current
 
     def refuse(self, command: Command, why: str) -> CommandRecord:
@@ -397,9 +400,8 @@ class Broker:
 
     def _place(self, entry: _Entry, event: Event, payload: Payload, now: float) -> Event:
         if isinstance(payload, CommandRecord):
-            known = entry.commands.get(payload.command.command_id)
             payload = entry.commands.merge(payload)
-            if payload.state.final and not (known and known.state.final):
+            if payload.state.final:
                 self.journal.record(audit.of_command(payload, now))
         elif isinstance(payload, RunUpdate):
             row = audit.of_update(entry.info, payload, now)

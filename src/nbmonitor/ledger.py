@@ -44,6 +44,11 @@ class Ledger:
                 return f"{IDS:,} commands came within a short time: slow down"
         return ""
 
+    def over(self, record: CommandRecord) -> bool:
+        """Whether the command of a record has had its final word."""
+        known = self._records.get(record.command.command_id)
+        return known is not None and known.state.final
+
     def all(self) -> list[CommandRecord]:
         """Return every record kept."""
         return list(self._records.values())
@@ -67,8 +72,10 @@ class Ledger:
         self._ids[key] = now + record.command.ttl + 3 * SLACK
         if not record.state.final:
             self._deadlines[key] = now + record.command.ttl
-        while len(self._records) > KEPT:
-            del self._records[next(k for k, r in self._records.items() if r.state.final)]
+        if len(self._records) > KEPT:  # those that wait stay: they are few, see WAITING
+            oldest = next((k for k, r in self._records.items() if r.state.final), key)
+            if oldest != key:
+                del self._records[oldest]
 
     def merge(self, record: CommandRecord) -> CommandRecord:
         """Take a further word on a command and return what stands: asked as it was asked, ended as it ended."""

@@ -38,11 +38,11 @@ class Steering(Ledger):
     def take(
         self, info: RunInfo, command: Command, hand: Hand, now: float, monotonic: float
     ) -> tuple[CommandRecord, RunInfo]:
-        """Judge a new command and begin its record; times in epoch seconds and of a monotonic clock."""
+        """Judge a new command and begin its record, to be merged; times in epoch seconds and of a monotonic clock."""
         record, info = judged(info, command, hand, now, self.all())
         if record.state is CommandState.APPLIED or info.wheel == command.actor:
             self.steered = monotonic
-        self.open(record, monotonic)
+        self.open(replace(record, state=CommandState.QUEUED), monotonic)
         return record, info
 
     def unlocked(
