@@ -20,12 +20,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from nbmonitor.errors import InputError
-from nbmonitor.events import CommandKind, RunUpdate
+from nbmonitor.events import CommandKind, CommandRecord, RunUpdate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nbmonitor.events import Command, CommandRecord, RunInfo
+    from nbmonitor.events import Command, Payload, RunInfo
 
 LONGEST, WORDS, FIELDS = 500, 200, 40  # characters of a value and of a name, values of a mapping
 KEPT = 2_000  # rows at hand for viewers
@@ -166,6 +166,13 @@ def of_command(record: CommandRecord, now: float) -> AuditRow:
         record.state.value,
         record.error,
     )
+
+
+def of(info: RunInfo, payload: Payload, now: float) -> AuditRow | None:
+    """Row of what a run says, where it is worth one: a final word on a command, a change of its configuration."""
+    if isinstance(payload, CommandRecord) and payload.state.final:
+        return of_command(payload, now)
+    return of_update(info, payload, now) if isinstance(payload, RunUpdate) else None
 
 
 def of_update(info: RunInfo, update: RunUpdate, now: float) -> AuditRow | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ from nbmonitor.events import (
 from nbmonitor.ledger import cut_off, out_of_time, refused
 from nbmonitor.pulse import Pulse, reopened
 from nbmonitor.steering import Steering
-from nbmonitor.subscription import Subscription, most, weight
+from nbmonitor.subscription import Recent, Subscription, most
 from nbmonitor.wheel import Hand
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from nbmonitor.events import Payload
     from nbmonitor.interfaces import Audit, Axis, SeriesInfo, Store, Window
 
-RECENT_BYTES = 8 << 20  # of events kept per run for viewers that come back with a cursor
 CHECK_EVERY = 0.2  # seconds between two looks for stale links and expired commands
 
 
@@ -61,9 +60,7 @@ class _Entry:
     deliver: Callable[[Command], CommandState] | None
     pulse: Pulse
     seq: int = 0
-    recent: deque[Event] = field(default_factory=deque)
-    recent_bytes: int = 0
-    evicted: int = 0  # seq of the newest event that `recent` let go of
+    recent: Recent = field(default_factory=Recent)
     commands: Steering = field(default_factory=Steering)
     viewers: tuple[Subscription, ...] = ()
     demanded: Callable[[], None] = lambda: None  # told when what viewers want has changed
@@ -160,17 +157,7 @@ class Broker:
         """Take a sign of life; a run that was silent or lost is back."""
         with self._lock:
             entry = self._entry(beat.run_id)
-            pulse, now = entry.pulse, self._monotonic()
-            back = pulse.back(now) if pulse.detached is None else []
-            pulse.heard, pulse.interval = now, beat.interval
-            entry.info = replace(
-                entry.info,
-                last_seen=self._clock(),
-                boundary_age=beat.boundary_age,
-                dropped=beat.dropped,
-                lost=beat.lost,
-                link=LinkState.CONNECTED if pulse.detached is None else entry.info.link,
-            )
+            entry.info, back = entry.pulse.beat(entry.info, beat, self._monotonic(), self._clock())
             step = entry.info.step
         for line in back:
             self._emit(beat.run_id, line, step)
@@ -255,11 +242,7 @@ class Broker:
             )
             entry.viewers = (*entry.viewers, box)
             if after_seq is not None and after_seq < entry.seq:
-                if after_seq < entry.evicted:
-                    box.resynchronise()
-                for event in entry.recent:
-                    if event.seq > after_seq:
-                        box.put(event)
+                entry.recent.hand(box, after_seq)
         entry.demanded()
         return box
 
@@ -401,12 +384,9 @@ class Broker:
     def _place(self, entry: _Entry, event: Event, payload: Payload, now: float) -> Event:
         if isinstance(payload, CommandRecord):
             payload = entry.commands.merge(payload)
-            if payload.state.final:
-                self.journal.record(audit.of_command(payload, now))
-        elif isinstance(payload, RunUpdate):
-            row = audit.of_update(entry.info, payload, now)
-            if row is not None:
-                self.journal.record(row)
+        row = audit.of(entry.info, payload, now)
+        if row is not None:
+            self.journal.record(row)
         entry.seq += 1
         placed = Event(  # written out: `replace` is a tenth of what a small event costs
             event.run_id,
@@ -424,12 +404,7 @@ class Broker:
             self.store.put_run(entry.info)
         self.store.append(placed)
         if not isinstance(payload, Batch | Performance):
-            entry.recent.append(placed)
-            entry.recent_bytes += weight(placed)
-            while entry.recent_bytes > RECENT_BYTES:
-                oldest = entry.recent.popleft()
-                entry.recent_bytes -= weight(oldest)
-                entry.evicted = oldest.seq
+            entry.recent.keep(placed)
         return placed
 
     def _drop(self, box: Subscription) -> None:

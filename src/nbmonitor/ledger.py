@@ -36,13 +36,16 @@ class Ledger:
         """
         if command.command_id in self._ids:
             return "it was asked before: a command acts once"
-        if len(self._deadlines) >= WAITING:
-            return f"{WAITING} commands wait for this run already"
         if len(self._ids) >= IDS:
             self._ids = {key: until for key, until in self._ids.items() if until >= now}
             if len(self._ids) >= IDS:
                 return f"{IDS:,} commands came within a short time: slow down"
         return ""
+
+    @property
+    def busy(self) -> bool:
+        """Whether as many commands wait for a final word as may."""
+        return len(self._deadlines) >= WAITING
 
     def over(self, record: CommandRecord) -> bool:
         """Whether the command of a record has had its final word."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nbmonitor.events import LinkState, LogLine, RunState, Status
 
 if TYPE_CHECKING:
-    from nbmonitor.events import Payload, RunInfo
+    from nbmonitor.events import Heartbeat, Payload, RunInfo
 
 
 @dataclass(slots=True)
@@ -30,6 +30,22 @@ class Pulse:
         away = [t for t in (self.silent, self.detached) if t is not None]
         self.silent = None
         return [LogLine(f"The trainer is back after {now - min(away):.0f} s")] if away else []
+
+    def beat(
+        self, info: RunInfo, beat: Heartbeat, now: float, seen: float
+    ) -> tuple[RunInfo, list[Payload]]:
+        """A heartbeat came; ``seen`` is ``now`` in epoch seconds. Returns as :meth:`look` does."""
+        said = self.back(now) if self.detached is None else []
+        self.heard, self.interval = now, beat.interval
+        info = replace(
+            info,
+            last_seen=seen,
+            boundary_age=beat.boundary_age,
+            dropped=beat.dropped,
+            lost=beat.lost,
+            link=LinkState.CONNECTED if self.detached is None else info.link,
+        )
+        return info, said
 
     def look(
         self, info: RunInfo, now: float, stale_after: float, lost_after: float

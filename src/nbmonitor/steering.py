@@ -12,7 +12,7 @@ from nbmonitor import wheel
 from nbmonitor.audit import OWN, outside
 from nbmonitor.errors import CommandError
 from nbmonitor.events import CommandKind, CommandRecord, CommandState, LogLine, RunState
-from nbmonitor.ledger import Ledger, objection, refused
+from nbmonitor.ledger import WAITING, Ledger, objection, refused
 from nbmonitor.orders import fault, stale
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Steering(Ledger):
     ) -> tuple[CommandRecord, RunInfo]:
         """Judge a new command and begin its record, to be merged; times in epoch seconds and of a monotonic clock."""
         record, info = judged(info, command, hand, now, self.all())
+        if self.busy and not record.state.final:
+            record = refused(command, f"{WAITING} commands wait for this run already", now)
         if record.state is CommandState.APPLIED or info.wheel == command.actor:
             self.steered = monotonic
         self.open(replace(record, state=CommandState.QUEUED), monotonic)
@@ -118,9 +120,9 @@ def overtaken(info: RunInfo, command: Command, before: Sequence[CommandRecord], 
         if coming or info.state is state:
             who, since = (
                 outside(last.command.actor),
-                now - (last.resolved_at or last.command.asked_at),
+                max(now - (last.resolved_at or last.command.asked_at), 0.0),
             )
-            ago = f" {since:.1f} s earlier" if 0 <= since < 60 else ""
+            ago = f" {since:.1f} s earlier" if since < 60 else ""
             return f"{who} was faster and {word} the run{ago}; look and press again"
     return f"the run is {info.state} by now; look and press again"
 

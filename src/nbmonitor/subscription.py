@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 8 << 20
 MAX_EVENTS = 20_000
+RECENT_BYTES = 8 << 20  # of events kept per run for viewers that come back with a cursor
 _SMALL = 400  # bytes charged for an event without arrays
 
 
@@ -165,3 +166,29 @@ class Subscription:
         if self._on_close is not None:
             self._on_close(self)
         self.wake()
+
+
+class Recent:
+    """The newest events of a run, for viewers that come back with a cursor."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._bytes = 0
+        self._evicted = 0  # seq of the newest event that was let go of
+
+    def keep(self, event: Event) -> None:
+        """Take an event, and let go of the oldest where there are too many."""
+        self._events.append(event)
+        self._bytes += weight(event)
+        while self._bytes > RECENT_BYTES:
+            oldest = self._events.popleft()
+            self._bytes -= weight(oldest)
+            self._evicted = oldest.seq
+
+    def hand(self, box: Subscription, after_seq: int) -> None:
+        """Put what came after a cursor into a mailbox; where some of it is gone, the history is to be read again."""
+        if after_seq < self._evicted:
+            box.resynchronise()
+        for event in self._events:
+            if event.seq > after_seq:
+                box.put(event)

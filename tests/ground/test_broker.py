@@ -138,7 +138,7 @@ def test_a_viewer_comes_back_with_its_cursor_and_misses_nothing(broker, run):
 
 
 def test_a_cursor_from_before_what_is_kept_means_resynchronisation(broker, run, monkeypatch):
-    monkeypatch.setattr("nbmonitor.broker.RECENT_BYTES", 10_000)
+    monkeypatch.setattr("nbmonitor.subscription.RECENT_BYTES", 10_000)
     cursor = broker.run(run.id).last_seq
     for k in range(100):
         say(broker, run.id, LogLine(str(k)))
