@@ -50,3 +50,15 @@ def test_quickstart(tmp_path):
 def test_two_processes(tmp_path):
     notebook = execute("two_processes.ipynb", tmp_path, EPOCHS=1)
     assert "exit code 0" in printed(notebook)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_remote_attach(tmp_path):
+    text = printed(execute("remote_attach.ipynb", tmp_path, CUT=1.0))
+    assert re.search(r"applied at step \d+ .*0.005", text)
+    assert "the link is stale" in text or "the link is disconnected" in text
+    assert re.search(r"back after [1-9]", text)
+    values, steps = re.search(r"(\d+) values for (\d+) steps", text).groups()
+    assert int(values) == int(steps)
+    assert "exit code 0\nthe run is stopped" in text
