@@ -10,14 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
 
 from nbmonitor import doctor, settings
 from nbmonitor.broker import Broker
 from nbmonitor.cli import main
-from nbmonitor.doctor import machine, modes, report, road, software
+from nbmonitor.doctor import machine, modes, report, road, software, trust
 from nbmonitor.doctor.report import Finding, Report, Scene, Setting
 from nbmonitor.process import process
 from nbmonitor.rpc import auth
@@ -27,7 +26,7 @@ from nbmonitor.rpc.selfsigned import self_signed
 from nbmonitor.rpc.server import Server
 from nbmonitor.store.memory import MemoryStore
 
-QUICK = (*machine.CHECKS, *software.CHECKS)
+QUICK = (*machine.CHECKS, *trust.CHECKS, *software.CHECKS)
 
 
 @pytest.fixture(autouse=True)
@@ -75,11 +74,13 @@ def test_every_setting_is_listed_with_its_origin():
 
 
 def test_a_secret_is_never_shown():
-    for name in ("token", "auth_token", "auth_tokens", "tls_key", "password"):
-        assert "hunter2" not in report._shown(name, "hunter2")
-    for name in ("token_file", "tls_key_file"):
-        assert report._shown(name, "/a/b") == "/a/b", "a way is no secret"
-    assert report._shown("store", "postgresql://ada:hunter2@db/x") == "postgresql://ada:***@db/x"
+    found = look(NBMONITOR_AUTH_TOKENS="hunter2" * 7, NBMONITOR_TOKEN_FILE="/a/b")
+    shown = {s.name: s.value for s in found.settings}
+    assert shown["auth_tokens"] == "(set, not shown)"
+    assert shown["token_file"] == "/a/b", "a way is no secret"
+    assert "hunter2" not in found.text() + found.json()
+    masked = report._shown("postgresql://ada:hunter2@db/x", secret=False)
+    assert masked == "postgresql://ada:***@db/x"
 
 
 def test_a_setting_that_cannot_be_used_is_told_and_overlooked():
@@ -167,7 +168,7 @@ def test_token_files(tmp_path):
     path = auth.write_token("t" * 43)
 
     def finding(which):
-        return one(look(machine._token_files, NBMONITOR_TOKEN_FILE=str(which)), "token file")
+        return one(look(trust._token_files, NBMONITOR_TOKEN_FILE=str(which)), "token file")
 
     assert finding(path).state == "ok"
     assert "role owner" in finding(path).text
@@ -179,12 +180,12 @@ def test_token_files(tmp_path):
     assert (finding(path).state, "2020" in finding(path).text) == ("fail", True)
     path.write_text("t" * 43 + "\n" + "u" * 43 + " viewer ada expires=2020-01-01\n")
     assert (finding(path).state, "ada expired" in finding(path).text) == ("warn", True)
-    found = look(machine._token_files, NBMONITOR_TOKEN_FILE=str(path)).text()
+    found = look(trust._token_files, NBMONITOR_TOKEN_FILE=str(path)).text()
     assert "ttt" not in found
     assert "uuu" not in found
     path.write_text("")
     assert finding(path).state == "fail"
-    assert one(look(machine._token_files), "token file").state == "skip"
+    assert one(look(trust._token_files), "token file").state == "skip"
 
 
 def test_certificates(tmp_path, monkeypatch):
@@ -194,8 +195,8 @@ def test_certificates(tmp_path, monkeypatch):
     other, _ = self_signed("127.0.0.1", tmp_path / "b")
 
     def findings(**files):
-        named = SimpleNamespace(**{n: str(p) for n, p in files.items()})
-        return {f.name: f for f in machine._certificates(Scene(named, {}))}
+        named = settings.Settings(**{n: str(p) for n, p in files.items()})
+        return {f.name: f for f in trust._certificates(Scene(named, {}))}
 
     good = findings(tls_cert=cert, tls_key=key, tls_ca=cert)
     assert {n: f.state for n, f in good.items()} == {"certificate": "ok", "authority": "ok"}

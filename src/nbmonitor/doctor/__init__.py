@@ -1,8 +1,8 @@
 """Roof: ``nbmonitor doctor``, ``%nbmonitor doctor``: every setting with its origin, what is wrong, and the remedy.
 
-``machine`` looks at files, ports and clocks, ``software`` at what is installed and at the kernel, ``road`` at the
-server that is reported to; ``modes`` makes the four kinds of calls against a server of its own. ``report`` puts it all
-into words.
+``machine`` looks at folders, ports and clocks, ``trust`` at tokens and certificates, ``software`` at what is installed
+and at the kernel, ``road`` at the server that is reported to; ``modes`` makes the four kinds of calls against a server
+of its own. ``report`` puts it all into words.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from nbmonitor.doctor import machine, modes, road, software
+from nbmonitor.doctor import machine, modes, road, software, trust
 from nbmonitor.doctor.report import Finding, Report, Scene, listed
 from nbmonitor.doctor.settled import settle
 
@@ -25,6 +25,7 @@ __all__ = ["CHECKS", "Finding", "Report", "arguments", "examine", "main"]
 
 CHECKS: tuple[Check, ...] = (
     *machine.CHECKS,
+    *trust.CHECKS,
     *software.CHECKS,
     *road.CHECKS,
     *modes.CHECKS,

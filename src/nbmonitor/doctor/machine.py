@@ -1,12 +1,12 @@
-"""Files, ports, clocks: what this machine lets a server and its viewers do."""
+"""Folders, ports, clocks: what this machine lets a server and its viewers do."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import socket
-import ssl
 import subprocess
 import time
 from pathlib import Path
@@ -15,17 +15,14 @@ from typing import TYPE_CHECKING
 import psutil
 
 from nbmonitor.doctor.report import Finding
-from nbmonitor.errors import NbMonitorError, SettingError
 from nbmonitor.process import process
-from nbmonitor.rpc import auth, certificates, discovery, keys
-from nbmonitor.rpc.places import exposed
+from nbmonitor.rpc import auth, discovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nbmonitor.doctor.report import Check, Scene
 
-SOON = 14  # days before the end of a certificate that are worth a word
 ROOM = 16 << 20  # bytes that should be free where tokens and announcements are written
 
 
@@ -92,87 +89,6 @@ def _folder(_scene: Scene) -> Iterator[Finding]:
         yield Finding("folder", "ok", f"Tokens and announcements go to {where}, which is private.")
 
 
-def _token_files(scene: Scene) -> Iterator[Finding]:
-    files = {
-        "token file": scene.settings.token_file,
-        "own token file": str(process.token_file or ""),
-    }
-    given = {name: Path(path).expanduser() for name, path in files.items() if path}
-    if len(set(given.values())) < len(given):
-        del given["own token file"]
-    for name, path in given.items():
-        yield _token_file(name, path)
-    if not given:
-        text = "None is set: a server's token is found by its announcement on this machine."
-        yield Finding("token file", "skip", text)
-
-
-def _token_file(name: str, path: Path) -> Finding:
-    try:
-        found = keys.read_lines(path.read_text(encoding="utf-8"))
-        why = exposed(path)
-    except OSError as error:
-        text = f"{path} cannot be read ({error.strerror})."
-        return Finding(name, "fail", text, "name the file that the server wrote, or unset it")
-    except (UnicodeDecodeError, SettingError) as error:
-        text = f"{path} holds no tokens: {error}."
-        return Finding(
-            name, "fail", text, "copy the server's token file again, or `nbmonitor token`"
-        )
-    if why:
-        return Finding(name, "fail", f"{path} is not private.", why)
-    now, ours = time.time(), found[0][1]
-    if ours.expired(now):
-        text = f"The token in {path} expired on {ours.until()}."
-        return Finding(name, "fail", text, "ask the owner of the server for another")
-    late = [k.name or k.hint for _, k in found if k.expired(now)]
-    if late:
-        text = f"{path}: {len(found)} tokens, of which {', '.join(late)} expired."
-        return Finding(
-            name, "warn", text, "take those lines out (`nbmonitor token` makes new ones)"
-        )
-    roles = f"{len(found)} tokens" if len(found) > 1 else f"a token, role {ours.role}"
-    until = f", good until {ours.until()}" if ours.expires is not None else ""
-    return Finding(name, "ok", f"{path} has {roles}{until}, and can be read by you alone.")
-
-
-def _certificates(scene: Scene) -> Iterator[Finding]:
-    """What a server here would show, and who it would let in. The settings come with the server's own TLS."""
-    files = {
-        n: str(getattr(scene.settings, n, "") or "") for n in ("tls_cert", "tls_key", "tls_ca")
-    }
-    given = {n: Path(p).expanduser() for n, p in files.items() if p}
-    if "tls_cert" not in given and "tls_key" not in given:
-        yield Finding("certificate", "skip", "None is set (tls_cert); with TLS one would be made.")
-    elif not {"tls_cert", "tls_key"} <= set(given):
-        text = "Of tls_cert and tls_key one is set alone."
-        yield Finding("certificate", "fail", text, "set both, or neither to have one made")
-    else:
-        yield _certificate(given["tls_cert"], given["tls_key"])
-    if "tls_ca" in given:
-        try:
-            ssl.create_default_context(cafile=str(given["tls_ca"]))
-        except OSError as error:  # ssl.SSLError is one
-            text = f"{given['tls_ca']} cannot be used ({error})."
-            yield Finding("authority", "fail", text, "name a PEM file with certificates (tls_ca)")
-        else:
-            yield Finding("authority", "ok", f"{given['tls_ca']} says whose certificates count.")
-
-
-def _certificate(cert: Path, key: Path) -> Finding:
-    try:
-        said = certificates.examine(cert, key)
-        told = certificates.fingerprint(certificates.first_der(cert.read_text(encoding="ascii")))
-    except NbMonitorError as error:
-        return Finding("certificate", "fail", str(error))
-    left = (ssl.cert_time_to_seconds(said["notAfter"]) - time.time()) / 86_400
-    names = ", ".join(str(value) for _, value in said.get("subjectAltName", ())) or "none"
-    text = f"{cert} is good for {left:.0f} days, for {names}. SHA-256 {told}"
-    if left < SOON:
-        return Finding("certificate", "warn", text, "renew it; the server reads it again by itself")
-    return Finding("certificate", "ok", text)
-
-
 def _announced(_scene: Scene) -> Iterator[Finding]:
     servers = discovery.servers()
     if not servers:
@@ -201,11 +117,12 @@ def _clock(_scene: Scene) -> Iterator[Finding]:
 
 def _ssh(scene: Scene) -> Iterator[Finding]:
     needed = scene.settings.address.startswith("ssh://")
-    found = shutil.which("ssh")
+    program = (shlex.split(scene.settings.ssh) or ["ssh"])[0]
+    found = shutil.which(program)
     if found is None:
-        state = "fail" if needed else "warn"
-        text = "There is no ssh here, so that ssh:// addresses cannot be attached."
-        yield Finding("ssh", state, text, "install it (Debian: openssh-client)")  # type: ignore[arg-type]
+        text = f"There is no {program} here, so that ssh:// addresses cannot be attached."
+        remedy = "install it (Debian: openssh-client), or set NBMONITOR_SSH"
+        yield Finding("ssh", "fail" if needed else "warn", text, remedy)
         return
     done = subprocess.run(  # noqa: S603 - the user's own ssh, as `which` found it
         [found, "-V"], capture_output=True, text=True, check=False, timeout=5
@@ -227,8 +144,6 @@ def _proxies(scene: Scene) -> Iterator[Finding]:
 CHECKS: tuple[Check, ...] = (
     _port,
     _folder,
-    _token_files,
-    _certificates,
     _announced,
     _clock,
     _ssh,

@@ -7,10 +7,11 @@ import platform
 import re
 import textwrap
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from nbmonitor._version import __version__
+from nbmonitor.settings import described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +22,6 @@ State = Literal["ok", "warn", "fail", "skip"]
 WIDTH = 80
 
 _SIGNS: dict[State, str] = {"ok": "ok", "warn": "LOOK", "fail": "FAIL", "skip": "-"}
-_SECRET = re.compile(r"(token|secret|password|key)s?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,17 @@ class Setting:
 def listed(settings: Settings) -> tuple[Setting, ...]:
     """Every setting with its value and origin, secrets masked."""
     return tuple(
-        Setting(f.name, _shown(f.name, getattr(settings, f.name)), settings.origin.get(f.name, "?"))
-        for f in fields(settings)
-        if f.name != "origin"
+        Setting(
+            s.name,
+            _shown(getattr(settings, s.name), secret=s.secret),
+            settings.origin.get(s.name, "?"),
+        )
+        for s in described()
     )
 
 
-def _shown(name: str, value: object) -> str:
-    if _SECRET.search(name) and value:
+def _shown(value: object, *, secret: bool) -> str:
+    if secret and value:
         return "(set, not shown)"
     if isinstance(value, str):  # a password in a URL is a secret too
         return re.sub(r"(?<=://)([^/@\s]*):[^/@\s]*@", r"\1:***@", value) or '""'
