@@ -190,7 +190,9 @@ def valid():
         "viewer.read_history": asks,
         "viewer.read_send": sends,
         "viewer.read_list_commands": out[f"/{codec.MONITOR}/ListCommands"],
-        "viewer.read_server_info": [viewer.server_info(viewer.ServerInfo("1", "e", NOW), 1, 2)],
+        "viewer.read_server_info": [
+            viewer.server_info(viewer.ServerInfo("1", "e", NOW), 1, viewer.Limits(2, 3, 4, 5))
+        ],
         "viewer.read_runs": [viewer.runs((RUN,))],
         "viewer.read_seen": [seen],
         "viewer.read_index": [window],

@@ -187,7 +187,9 @@ def test_a_viewers_clock_may_be_a_day_off(server, broker, run_id, off):
 
 def test_a_server_that_says_no_time_is_believed_to_have_ours():
     known = Acquaintance()
-    known.asks()(wire.server_info(wire.ServerInfo("1", "s1", 1.0), 0, 1, "ada"))
+    known.asks()(
+        wire.server_info(wire.ServerInfo("1", "s1", 1.0), 0, wire.Limits(1, 1, 1, 1), "ada")
+    )
     assert known.ahead == pytest.approx(0.0, abs=1.0)
     assert known.here(RunInfo("r", "x", wheel="ada")).wheel == "you"
     assert known.here(RunInfo("r", "x", wheel="bob")).wheel == "bob"

@@ -70,6 +70,7 @@ class Ingest:
     ) -> None:
         self._broker = broker
         self._gate = gate
+        self._terms = wire.Terms(gate.message_bytes, gate.caps["trainers"])
         self._pool = pool
         self._epoch = epoch
         self._strict = strict
@@ -97,7 +98,7 @@ class Ingest:
             raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, why)
         trainer = self._open(session.session_id, session.info, holder=holder)
         return wire.session_response(
-            session.session_id, f"registered as run {trainer.run_id}", None
+            session.session_id, f"registered as run {trainer.run_id}", None, self._terms
         )
 
     def stream(
@@ -182,7 +183,7 @@ class Ingest:
     # --- our own trainers --------------------------------------------------------------------------------------------
 
     def _welcome(self, watermark: int) -> wire.Welcome:
-        return wire.Welcome(watermark, self._epoch, self._broker.store.volatile)
+        return wire.Welcome(watermark, self._epoch, self._broker.store.volatile, self._terms)
 
     def _hello(self, frame: wire.Frame, hello: wire.Hello, link: Link) -> None:
         run_id, out = hello.info.run_id, link.out

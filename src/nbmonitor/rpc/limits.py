@@ -14,6 +14,7 @@ import grpc
 
 from nbmonitor.errors import InputError
 from nbmonitor.rpc.codec import viewer as wire
+from nbmonitor.rpc.codec.trainer import RECEIVE_BYTES
 from nbmonitor.rpc.refusals import Refusals
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
     refused
         Told of refusals, seldom enough to write them down: the caller, the path of the RPC, the reason. May be set
         later too, as ``gate.refusals.refused``.
+    message_bytes
+        Bytes of the largest message that is taken: gRPC sees to it, the handshake tells it.
     """
 
     def __init__(
@@ -58,8 +61,10 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
         auth: Auth,
         caps: dict[str, int] | None = None,
         refused: Callable[[Caller, str, str], None] | None = None,
+        message_bytes: int = RECEIVE_BYTES,
     ) -> None:
         self._auth = auth
+        self.message_bytes = message_bytes
         self.refusals = Refusals(refused)
         self._callers: weakref.WeakKeyDictionary[Any, Caller] = weakref.WeakKeyDictionary()
         viewers = (caps or {}).get("viewers", VIEWERS)

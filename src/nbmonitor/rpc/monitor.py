@@ -16,7 +16,7 @@ from nbmonitor.rpc import codec
 from nbmonitor.rpc.codec import audits
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.encoded import Encoded
-from nbmonitor.rpc.limits import TRAINERS, VIEWERS, Refused
+from nbmonitor.rpc.limits import Refused
 from nbmonitor.rpc.showing import Showing
 from nbmonitor.rpc.witness import Witness, actor_of
 
@@ -118,7 +118,11 @@ class Monitor:
         active = self._gate.active
         busy = active["viewers"] + active["trainers"]
         caller = actor_of(self._gate.caller(context))
-        return wire.server_info(self._info, busy, VIEWERS + TRAINERS, caller)
+        caps = self._gate.caps
+        limits = wire.Limits(
+            caps["viewers"], caps["trainers"], caps["calls"], self._gate.message_bytes
+        )
+        return wire.server_info(self._info, busy, limits, caller)
 
     def _list_runs(self, _data: bytes, _context: grpc.ServicerContext) -> bytes:
         return wire.runs(self._broker.runs())

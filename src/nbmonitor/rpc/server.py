@@ -129,7 +129,7 @@ class Server:
         auth = Auth(keyring, tokenless=tokenless)
         self.epoch = new_id("s")
         self.metrics = Metrics()
-        self._gate = Gate(auth, caps)
+        self._gate = Gate(auth, caps, message_bytes=message_bytes)
         self._pool = threads.Pool(self._gate.threads, "nbmonitor-grpc")
         self._health = Health((codec.INGEST, codec.CONTRACT, codec.MONITOR))
         self._ingest = Ingest(broker, self._gate, self._pool, self.epoch, strict=strict)

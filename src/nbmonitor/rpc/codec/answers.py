@@ -14,30 +14,33 @@ from nbmonitor.rpc.codec.terms import (
     MAX_DIMENSION,
     MAX_UNACKED,
     PROTOCOL,
-    RECEIVE_BYTES,
     TYPE,
     TYPE_BACK,
     Reply,
+    Terms,
     Welcome,
 )
-from nbmonitor.rpc.codec.values import from_json, parsed, read_params, text, u32, u64
+from nbmonitor.rpc.codec.values import NAME, from_json, parsed, read_params, text, u32, u64
 from nbmonitor.rpc.v1 import ingest_pb2 as pb
 
 
-def _limits(out: pb.ServerConfig) -> None:
+def _limits(out: pb.ServerConfig, terms: Terms) -> None:
     out.max_batch_size, out.max_image_dimension = MAX_BATCH, MAX_DIMENSION
     out.heartbeat_interval_ms, out.buffer_size = HEARTBEAT_MS, BUFFER
-    out.max_message_bytes, out.max_unacked = RECEIVE_BYTES, MAX_UNACKED
+    out.max_message_bytes, out.max_unacked = terms.message_bytes, MAX_UNACKED
+    out.max_name_characters, out.max_streams = NAME, terms.streams
 
 
 def _answer(session_id: str) -> pb.MetricsResponse:
     return pb.MetricsResponse(session_id=session_id, timestamp_ms=int(time.time() * 1000))
 
 
-def session_response(session_id: str, message: str, welcome: Welcome | None) -> bytes:
+def session_response(
+    session_id: str, message: str, welcome: Welcome | None, terms: Terms | None = None
+) -> bytes:
     """Answer to a registration; ``welcome`` only for a trainer of ours."""
     out = pb.SessionResponse(success=True, session_id=session_id, message=message)
-    _limits(out.server_config)
+    _limits(out.server_config, terms or Terms())
     if welcome is not None:
         _put_welcome(welcome, session_id, out.welcome)
     return out.SerializeToString()
@@ -47,7 +50,7 @@ def _put_welcome(welcome: Welcome, run_id: str, out: pb.Welcome) -> None:
     out.run_id, out.watermark, out.server_epoch = run_id, welcome.watermark, welcome.epoch
     out.protocol_major, out.protocol_minor = PROTOCOL
     out.volatile_store = welcome.volatile
-    _limits(out.config)
+    _limits(out.config, welcome.terms)
 
 
 def welcome(run_id: str, told: Welcome) -> bytes:

@@ -98,12 +98,21 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What a server takes of trainers: bytes of a message, streams at a time."""
+
+    message_bytes: int = RECEIVE_BYTES
+    streams: int = 64
+
+
+@dataclass(frozen=True, slots=True)
 class Welcome:
     """What a server of ours tells a trainer of ours."""
 
     watermark: int
     epoch: str
     volatile: bool
+    terms: Terms = Terms()
 
 
 @dataclass(frozen=True, slots=True)

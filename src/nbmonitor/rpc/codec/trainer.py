@@ -34,6 +34,7 @@ from nbmonitor.rpc.codec.terms import (
     Hello,
     Reply,
     Session,
+    Terms,
     Welcome,
 )
 
@@ -54,6 +55,7 @@ __all__ = [
     "PlainBatch",
     "Reply",
     "Session",
+    "Terms",
     "Welcome",
     "acknowledge",
     "acknowledge_to",

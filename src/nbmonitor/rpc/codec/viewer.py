@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from nbmonitor.events import (
     Event,
 )
 from nbmonitor.interfaces import SeriesInfo, Window
+from nbmonitor.rpc.codec.batches import MAX_PIXELS
 from nbmonitor.rpc.codec.events import (
     get_command,
     get_event,
@@ -25,7 +26,18 @@ from nbmonitor.rpc.codec.events import (
     put_record,
 )
 from nbmonitor.rpc.codec.runs import get_run, put_run
-from nbmonitor.rpc.codec.values import maybe, parsed, put_optional, seconds, stamp, text, u32, u64
+from nbmonitor.rpc.codec.terms import MAX_BATCH, MAX_DIMENSION
+from nbmonitor.rpc.codec.values import (
+    NAME,
+    maybe,
+    parsed,
+    put_optional,
+    seconds,
+    stamp,
+    text,
+    u32,
+    u64,
+)
 from nbmonitor.rpc.v1 import monitor_pb2 as pb
 
 if TYPE_CHECKING:
@@ -85,6 +97,16 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a server was set to take: streams and calls at a time, bytes of a message."""
+
+    viewer_streams: int
+    trainer_streams: int
+    calls: int
+    message_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ServerInfo:
     """Who answers, and what it calls whoever ``caller`` is; ``now`` is its clock. Times in epoch seconds."""
 
@@ -99,18 +121,25 @@ def _events(found: Iterable[pb.Event]) -> tuple[Event, ...]:
     return tuple(e for e in map(get_event, found) if e is not None)
 
 
-def server_info(info: ServerInfo, active: int, most: int, caller: str = "") -> bytes:
+def server_info(info: ServerInfo, active: int, limits: Limits, caller: str = "") -> bytes:
     """Answer of ``GetServerInfo``."""
     out = pb.GetServerInfoResponse(
         server_id=info.epoch,
         version=info.version,
         server_epoch=info.epoch,
         capabilities=["watch", "history", "commands"],
-        max_message_bytes=16 << 20,
+        max_message_bytes=limits.message_bytes,
         active_streams=active,
-        max_streams=most,
+        max_streams=limits.viewer_streams + limits.trainer_streams,
         auth_required=True,
         caller=text(caller),
+        limits=pb.Limits(
+            **asdict(limits),
+            name_characters=NAME,
+            image_dimension=MAX_DIMENSION,
+            image_pixels=MAX_PIXELS,
+            batch_samples=MAX_BATCH,
+        ),
     )
     stamp(info.started_at, out.started_at)
     stamp(time.time(), out.server_time)

@@ -268,20 +268,24 @@ class SessionResponse(_message.Message):
     def __init__(self, success: bool = ..., session_id: _Optional[str] = ..., message: _Optional[str] = ..., server_config: _Optional[_Union[ServerConfig, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ...) -> None: ...
 
 class ServerConfig(_message.Message):
-    __slots__ = ("max_batch_size", "max_image_dimension", "heartbeat_interval_ms", "buffer_size", "max_message_bytes", "max_unacked")
+    __slots__ = ("max_batch_size", "max_image_dimension", "heartbeat_interval_ms", "buffer_size", "max_message_bytes", "max_unacked", "max_name_characters", "max_streams")
     MAX_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     MAX_IMAGE_DIMENSION_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
     BUFFER_SIZE_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_UNACKED_FIELD_NUMBER: _ClassVar[int]
+    MAX_NAME_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    MAX_STREAMS_FIELD_NUMBER: _ClassVar[int]
     max_batch_size: int
     max_image_dimension: int
     heartbeat_interval_ms: int
     buffer_size: int
     max_message_bytes: int
     max_unacked: int
-    def __init__(self, max_batch_size: _Optional[int] = ..., max_image_dimension: _Optional[int] = ..., heartbeat_interval_ms: _Optional[int] = ..., buffer_size: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_unacked: _Optional[int] = ...) -> None: ...
+    max_name_characters: int
+    max_streams: int
+    def __init__(self, max_batch_size: _Optional[int] = ..., max_image_dimension: _Optional[int] = ..., heartbeat_interval_ms: _Optional[int] = ..., buffer_size: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_unacked: _Optional[int] = ..., max_name_characters: _Optional[int] = ..., max_streams: _Optional[int] = ...) -> None: ...
 
 class MetricsRequest(_message.Message):
     __slots__ = ("session_id", "timestamp_ms", "batch_data", "epoch_data", "performance_data", "status_update", "heartbeat", "hello", "scalars", "command_result", "run_end", "gap", "checkpoint", "log", "attributes", "evaluation", "change", "seq", "incarnation", "rank", "crc32", "step")

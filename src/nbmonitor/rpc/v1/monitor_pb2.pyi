@@ -75,7 +75,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("server_id", "version", "capabilities", "started_at", "max_message_bytes", "active_streams", "max_streams", "auth_required", "server_time", "server_epoch", "caller")
+    __slots__ = ("server_id", "version", "capabilities", "started_at", "max_message_bytes", "active_streams", "max_streams", "auth_required", "server_time", "server_epoch", "caller", "limits")
     SERVER_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +87,7 @@ class GetServerInfoResponse(_message.Message):
     SERVER_TIME_FIELD_NUMBER: _ClassVar[int]
     SERVER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     server_id: str
     version: str
     capabilities: _containers.RepeatedScalarFieldContainer[str]
@@ -98,7 +99,28 @@ class GetServerInfoResponse(_message.Message):
     server_time: _timestamp_pb2.Timestamp
     server_epoch: str
     caller: str
-    def __init__(self, server_id: _Optional[str] = ..., version: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., max_message_bytes: _Optional[int] = ..., active_streams: _Optional[int] = ..., max_streams: _Optional[int] = ..., auth_required: bool = ..., server_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., server_epoch: _Optional[str] = ..., caller: _Optional[str] = ...) -> None: ...
+    limits: Limits
+    def __init__(self, server_id: _Optional[str] = ..., version: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., started_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., max_message_bytes: _Optional[int] = ..., active_streams: _Optional[int] = ..., max_streams: _Optional[int] = ..., auth_required: bool = ..., server_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., server_epoch: _Optional[str] = ..., caller: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ("viewer_streams", "trainer_streams", "calls", "message_bytes", "name_characters", "image_dimension", "image_pixels", "batch_samples")
+    VIEWER_STREAMS_FIELD_NUMBER: _ClassVar[int]
+    TRAINER_STREAMS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NAME_CHARACTERS_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_DIMENSION_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_PIXELS_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    viewer_streams: int
+    trainer_streams: int
+    calls: int
+    message_bytes: int
+    name_characters: int
+    image_dimension: int
+    image_pixels: int
+    batch_samples: int
+    def __init__(self, viewer_streams: _Optional[int] = ..., trainer_streams: _Optional[int] = ..., calls: _Optional[int] = ..., message_bytes: _Optional[int] = ..., name_characters: _Optional[int] = ..., image_dimension: _Optional[int] = ..., image_pixels: _Optional[int] = ..., batch_samples: _Optional[int] = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
     __slots__ = ("include_finished", "page_size", "page_token")
