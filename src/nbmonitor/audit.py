@@ -16,7 +16,7 @@ import math
 import os
 import platform
 from collections import deque
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from nbmonitor.errors import InputError
@@ -242,6 +242,6 @@ def read(text: str) -> AuditRow:
 
 
 def _canonical(row: AuditRow) -> str:
-    values = asdict(row)
-    del values["sha256"]
-    return json.dumps(values, sort_keys=True, separators=(",", ":"))
+    # Not asdict(), which copies deeply: rows are many when an old log is checked.
+    values = {name: getattr(row, name) for name in AuditRow.__slots__ if name != "sha256"}
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), default=dict)

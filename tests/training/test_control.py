@@ -275,3 +275,25 @@ def test_controls_appear_with_the_first_loop(run, broker):
     run.track([])
     run._outbox.flush()
     assert set(broker.run(run.run_id).controls) == {"pause", "stop"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "why"),
+    [
+        (CommandKind.SET_LEARNING_RATE, {"value": float("nan")}, "finite"),
+        (CommandKind.SET_LEARNING_RATE, {"value": {"$eval": "1"}}, "must be a number"),
+        (CommandKind.SET_BATCH_SIZE, {"value": 2**31}, "whole number"),
+        (CommandKind.PAUSE, {"x": ["nested"]}, "nothing nested"),
+        (CommandKind.WHEEL, {"mode": "take"}, "registered no control for wheel"),
+        (CommandKind.SAVE_CHECKPOINT, {"path": "/etc/passwd"}, "registered no control"),
+    ],
+)
+def test_a_server_that_is_not_to_be_trusted_is_told_no(kind, params, why):
+    answers = []
+    control = Control(RunInfo("r", "x"), answers.append)
+    control.deliver(Command("r", kind, params))
+    control.apply(0)
+    assert [a.state for a in answers] == ["rejected"]
+    assert why in answers[0].error
+    assert not control.paused
+    assert control.stops == 0

@@ -6,6 +6,7 @@ from dataclasses import replace
 import grpc
 import pytest
 
+from nbmonitor.errors import AttachError
 from nbmonitor.events import (
     Command,
     CommandKind,
@@ -118,6 +119,20 @@ def test_pages_and_filters(broker, run_id):
     assert {r.command_id for r in found} == {"c21", "c23"}
     assert token == ""
     assert audits.page(rows, audits.Asked(since=rows[-1].time + 1)) == ([], "")
+
+
+def test_who_is_refused_is_written_down_once_in_a_while(server, broker, eventually):
+    for _ in range(30):
+        with pytest.raises(AttachError):
+            Client(server.address, "wrong" * 8, actor="eve").connect(timeout=2.0)
+    rows = broker.audit()
+    assert [r.action for r in rows][:2] == ["serve", "refused"]
+    refused = [r for r in rows if r.action == "refused"]
+    assert 5 <= len(refused) < 30, "a flood of refusals is no flood of rows"
+    assert {(r.actor, r.outcome) for r in refused} == {("eve", "refused")}
+    assert refused[0].after == {"asked for": "GetServerInfo"}
+    assert "the token is wrong" in refused[0].error
+    assert "wrongwrong" not in repr(rows), "what was tried is nobody's to read"
 
 
 # --- commands that were recorded -------------------------------------------------------------------------------------
