@@ -28,7 +28,7 @@ def main(_options: argparse.Namespace) -> int:
     for server in servers:
         print(f"{server.address}  pid {server.pid}  up {time.time() - server.started:.0f} s")
         try:
-            client = api.attach(server.address, token_file=server.token_file, timeout=2.0)
+            client = api.attach(server.dial, token_file=server.token_file, timeout=2.0)
         except NbMonitorError as error:
             print(f"  does not answer: {error}")
             continue

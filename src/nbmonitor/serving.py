@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import signal
 import sys
 from pathlib import Path
@@ -84,7 +85,10 @@ def line(server: Server) -> str:
     said = f"nbmonitor: serving on {server.address} · token in {process.token_file}"
     if server.fingerprint:
         said += f" · certificate {server.fingerprint}"
-    return f"{said} · in a notebook: %nbmonitor attach {server.address}"
+    where = server.address
+    if server.port is not None and server.host in ("0.0.0.0", "::"):  # noqa: S104 (any of its interfaces)
+        where = f"{platform.node()}:{server.port}"
+    return f"{said} · in a notebook: %nbmonitor attach {where}"
 
 
 class _Stop:

@@ -135,6 +135,30 @@ def test_two_notebooks_watch_one_run_and_a_restarted_kernel_attaches_again(
     assert "over" in trainer.process.stdout.read()
 
 
+def test_loading_and_attaching_again_and_again_leaves_nothing(trainer, kernel):
+    def cycles(count):
+        kernel.say(
+            f"for _ in range({count}):\n"
+            "    %load_ext nbmonitor\n"
+            "    %nbmonitor attach digits-cnn\n"
+            "    %unload_ext nbmonitor"
+        )
+        return kernel.say(
+            "import os, threading\n"
+            "print(len(os.listdir('/proc/self/fd')), [t.name for t in threading.enumerate() if 'nbmonitor' in t.name])"
+        ).split(" ", 1)
+
+    files, ours = cycles(2)
+    assert ours == "[]"
+    cycles(10)
+    # ipykernel closes a thread's pipe to its output some ten seconds after the thread's end (IOPubThread._event_pipe_gc).
+    end = time.monotonic() + 25
+    while int((seen := cycles(0))[0]) > int(files) + 3 and time.monotonic() < end:
+        time.sleep(0.5)
+    assert seen[1] == "[]"
+    assert int(seen[0]) <= int(files) + 3
+
+
 def test_words_that_attach_nothing_end_in_one_line(state, kernel):
     kernel.say("%load_ext nbmonitor")
     for words, says in (

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 
+import psutil
 import pytest
 
 from nbmonitor import api, attaching
@@ -196,6 +198,28 @@ def test_what_is_true_about_the_road(served, attach):
     assert (facts.road, facts.reconnects, facts.problem) == ("connected", 0, "")
     there.server.close(0.1)
     until(lambda: client.facts().road == "disconnected")
+
+
+def test_attaching_again_and_again_leaves_no_thread_and_no_file(served):
+    served("x")
+
+    def cycle():
+        client = api.attach("x")
+        client.subscribe(client.chosen)
+        client.close()
+
+    def left():
+        files = psutil.Process().num_fds()
+        ours = [t.name for t in threading.enumerate() if t.name.startswith("nbmonitor-client")]
+        return files, ours
+
+    for _ in range(3):
+        cycle()
+    files = left()[0]
+    for _ in range(20):
+        cycle()
+    until(lambda: left()[1] == [])
+    until(lambda: left()[0] <= files + 2)
 
 
 def test_a_short_table_of_runs():
