@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -54,11 +56,19 @@ def test_two_processes(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_remote_attach(tmp_path):
-    text = printed(execute("remote_attach.ipynb", tmp_path, CUT=1.0))
+@pytest.mark.parametrize("namespace", [False, True], ids=["relay", "namespace"])
+def test_remote_attach(tmp_path, monkeypatch, namespace):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))  # certificates too
+    if namespace and (os.name != "posix" or os.geteuid() != 0 or not shutil.which("ip")):
+        pytest.skip("network namespaces need Linux, root and iproute2")
+    text = printed(execute("remote_attach.ipynb", tmp_path, CUT=1.0, NAMESPACE=namespace))
+    kind = re.search(r"the other machine is a (\w+)", text)[1]
+    if namespace and kind != "namespace":
+        pytest.skip("no network namespace can be made here")
+    assert kind == ("namespace" if namespace else "relay")
     assert re.search(r"applied at step \d+ .*0.005", text)
-    assert "the link is stale" in text or "the link is disconnected" in text
-    assert re.search(r"back after [1-9]", text)
+    assert re.search("the link is (stale|disconnected)", text)
+    assert re.search(r"back after \d+ reconnect.*: [1-9]\d* steps further", text)
     values, steps = re.search(r"(\d+) values for (\d+) steps", text).groups()
     assert int(values) == int(steps)
     assert "exit code 0\nthe run is stopped" in text
