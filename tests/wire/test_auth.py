@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import threading
 import time
@@ -12,7 +13,7 @@ import pytest
 
 from nbmonitor.errors import ServerError, SettingError
 from nbmonitor.events import Command, CommandKind, CommandState, RunInfo
-from nbmonitor.rpc import auth, codec, keys
+from nbmonitor.rpc import auth, codec, keys, limits
 from nbmonitor.rpc.auth import GIVES, NEEDS, TOKENLESS, Auth, Caller, metadata
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.keys import Keyring
@@ -320,6 +321,26 @@ def test_a_token_that_is_revoked_opens_nothing_any_more(server, channel, token_f
     monkeypatch.setattr(keys, "LOOK", 0.0)
     assert call(channel, path, TOKENS["viewer"])[0] is UNAUTHENTICATED
     assert call(channel, path, TOKENS["controller"])[0] is grpc.StatusCode.OK
+
+
+def test_a_stream_ends_when_its_token_is_revoked_and_others_go_on(
+    server, channel, token_file, monkeypatch
+):
+    monkeypatch.setattr(keys, "LOOK", 0.0)
+    monkeypatch.setattr(limits, "AGAIN", 0.0)
+    watch = channel.unary_stream(f"/{codec.MONITOR}/WatchRun")
+    hers = watch(b"", metadata=metadata(TOKENS["viewer"]), timeout=10)
+    his = watch(b"", metadata=metadata(TOKENS["controller"]), timeout=10)
+    for stream in (hers, his):
+        next(stream)
+        next(stream)
+    keys.revoke(token_file, "viewer-name")
+    with pytest.raises(grpc.RpcError) as caught:
+        list(itertools.islice(hers, 10))  # it speaks every half second
+    assert caught.value.code() is UNAUTHENTICATED
+    for _ in range(3):
+        next(his)
+    his.cancel()
 
 
 @pytest.mark.parametrize("token", ["", "ü", "a\nb"])

@@ -5,8 +5,10 @@ A handler gets the gate and asks it ``gate.caller(context)``: the :class:`~nbmon
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from nbmonitor.rpc.auth import Auth, Caller
 
 TRAINERS, VIEWERS, UNARY, WATCHES = 64, 64, 16, 8
+AGAIN = 1.0  # seconds between two looks at the token of a stream
 
 _log = logging.getLogger("nbmonitor")
 
@@ -143,7 +146,7 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
                 place = "run lists" if kind == "viewers" and _lists_runs(method, request) else kind
                 self._enter(method, place, context)
                 try:
-                    yield from inner(request, context)
+                    yield from self._while_admitted(inner(request, context), method, context)
                 finally:
                     self._leave(place)
                 return
@@ -153,18 +156,33 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
 
         return call
 
-    def _enter(self, method: str, kind: str, context: grpc.ServicerContext) -> None:
+    def _while_admitted(
+        self, answers: Any, method: str, context: grpc.ServicerContext
+    ) -> Iterator[Any]:
+        """The answers of a stream, as long as its token is good: one that was revoked or expired ends it."""
+        judged = time.monotonic()
+        with contextlib.closing(answers):
+            for answer in answers:
+                yield answer
+                if time.monotonic() - judged >= AGAIN:
+                    judged = time.monotonic()
+                    self._admit(method, context)
+
+    def _admit(self, method: str, context: grpc.ServicerContext) -> Caller:
         verdict = self._auth.judge(
             method, context.peer(), context.invocation_metadata(), context.auth_context()
         )
-        caller = verdict.caller
         if verdict.why:
             code = (
                 grpc.StatusCode.PERMISSION_DENIED
                 if verdict.known
                 else grpc.StatusCode.UNAUTHENTICATED
             )
-            raise Refused(code, self.refusals.note(caller, method, verdict.why))
+            raise Refused(code, self.refusals.note(verdict.caller, method, verdict.why))
+        return verdict.caller
+
+    def _enter(self, method: str, kind: str, context: grpc.ServicerContext) -> None:
+        caller = self._admit(method, context)
         with self._lock:
             self._callers[context] = caller
             if self.active[kind] >= self._caps[kind]:
