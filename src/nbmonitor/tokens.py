@@ -38,19 +38,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Do it; returns the exit status."""
-    from nbmonitor.rpc import keys
+    from nbmonitor.rpc import issuing, keys
 
     file = Path(options.file) if options.file else _the_servers()
     if options.what == "make":
         out = Path(options.out or f"{options.name}.token")
-        made = keys.create(file, options.role, options.name, days=options.days, out=out)
+        made = issuing.create(file, options.role, options.name, days=options.days, out=out)
         until = f", until {made.until()}" if made.until() else ""
         print(
             f"{out}: a token for {made.name} as {made.role}{until}. Hand it over, and delete it here. The server reads "
             f"{file} again by itself."
         )
     elif options.what == "revoke":
-        gone = keys.revoke(file, options.name)
+        gone = issuing.revoke(file, options.name)
         print(f"{gone.name or gone.hint} ({gone.role}) opens nothing any more.")
     else:
         now = time.time()

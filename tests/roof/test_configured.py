@@ -8,7 +8,7 @@ import pytest
 from nbmonitor import settings
 from nbmonitor.broker import Broker
 from nbmonitor.errors import SettingError
-from nbmonitor.rpc import configured, keys
+from nbmonitor.rpc import configured, places
 from nbmonitor.rpc.certificates import CertificateFiles
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.server import Server
@@ -43,19 +43,19 @@ def test_by_default_a_server_is_as_it_was():
 def test_a_server_as_the_environment_says(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "state").mkdir()
-    keys.write_private(tmp_path / "tokens", "f" * 43)
+    places.write_private(tmp_path / "tokens", "f" * 43)
     told = options(
         GRPC_TLS_ENABLED="1",
         GRPC_AUTH_TOKENS=" one-of-two-tokens , another-token-here ",
         NBMONITOR_SERVER_TOKEN_FILE=str(tmp_path / "tokens"),
         NBMONITOR_UNIX_SOCKET=str(tmp_path / "s"),
         NBMONITOR_TOKENLESS="0",
-        GRPC_MAX_CONCURRENT_RPCS="2",
+        GRPC_MAX_CONCURRENT_RPCS="5",
     )
     broker = Broker(MemoryStore())
     server = Server(broker, **told).start()
     try:
-        assert server._gate.caps["viewers"] == server._gate.caps["trainers"] == 2
+        assert server._gate.caps["viewers"] == server._gate.caps["trainers"] == 5
         known = Tls(known=tmp_path / "known")
         for token in ("one-of-two-tokens", "another-token-here", "f" * 43):
             Client(server.address, token, tls=known).connect(3).close()

@@ -13,7 +13,7 @@ import pytest
 
 from nbmonitor.errors import ServerError, SettingError
 from nbmonitor.events import Command, CommandKind, CommandState, RunInfo
-from nbmonitor.rpc import auth, codec, keys, limits
+from nbmonitor.rpc import auth, codec, issuing, keys, limits
 from nbmonitor.rpc.auth import GIVES, NEEDS, TOKENLESS, Auth, Caller, metadata
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.keys import Keyring
@@ -317,7 +317,7 @@ def test_a_viewer_watches_and_cannot_steer(server, broker, token_file, eventuall
 def test_a_token_that_is_revoked_opens_nothing_any_more(server, channel, token_file, monkeypatch):
     path = f"/{codec.MONITOR}/ListRuns"
     assert call(channel, path, TOKENS["viewer"])[0] is grpc.StatusCode.OK
-    keys.revoke(token_file, "viewer-name")
+    issuing.revoke(token_file, "viewer-name")
     monkeypatch.setattr(keys, "LOOK", 0.0)
     assert call(channel, path, TOKENS["viewer"])[0] is UNAUTHENTICATED
     assert call(channel, path, TOKENS["controller"])[0] is grpc.StatusCode.OK
@@ -334,7 +334,7 @@ def test_a_stream_ends_when_its_token_is_revoked_and_others_go_on(
     for stream in (hers, his):
         next(stream)
         next(stream)
-    keys.revoke(token_file, "viewer-name")
+    issuing.revoke(token_file, "viewer-name")
     with pytest.raises(grpc.RpcError) as caught:
         list(itertools.islice(hers, 10))  # it speaks every half second
     assert caught.value.code() is UNAUTHENTICATED

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from nbmonitor.errors import AttachError, ServerError, SettingError
-from nbmonitor.rpc import auth, keys
+from nbmonitor.rpc import auth, issuing, keys
 from nbmonitor.rpc.keys import Keyring
 
 OWNER, ADA, BOB = "o" * 43, "a" * 43, "b" * 43
@@ -189,7 +189,7 @@ def test_every_key_is_compared_whichever_is_right(monkeypatch):
 def test_a_token_is_made_handed_over_and_taken_back(file, tmp_path, clock):
     ring = Keyring(file.path, monotonic=clock)
     out = tmp_path / "for-ada"
-    made = keys.create(file.path, "viewer", "ada", days=2, out=out)
+    made = issuing.create(file.path, "viewer", "ada", days=2, out=out)
     assert (made.role, made.name) == ("viewer", "ada")
     assert 1.99 * 86_400 < made.expires - time.time() <= 2 * 86_400
     for path in (out, file.path):
@@ -201,23 +201,23 @@ def test_a_token_is_made_handed_over_and_taken_back(file, tmp_path, clock):
     assert ring.find(token) == made
     assert ring.find(OWNER).role == "owner", "what stood there stands"
     with pytest.raises(SettingError, match="'ada' already"):
-        keys.create(file.path, "viewer", "ada", out=tmp_path / "again")
-    keys.create(file.path, "trainer", "box", out=tmp_path / "for-box")
-    assert keys.revoke(file.path, "ada") == made
+        issuing.create(file.path, "viewer", "ada", out=tmp_path / "again")
+    issuing.create(file.path, "trainer", "box", out=tmp_path / "for-box")
+    assert issuing.revoke(file.path, "ada") == made
     clock.now += 1
     assert ring.find(token) is None
     assert ring.find(OWNER) is not None
-    assert keys.revoke(file.path, keys.digest(OWNER).hex()[:8]).role == "owner"
+    assert issuing.revoke(file.path, keys.digest(OWNER).hex()[:8]).role == "owner"
     with pytest.raises(SettingError, match="the only token"):
-        keys.revoke(file.path, "box")
+        issuing.revoke(file.path, "box")
     for unknown in ("ada", "", "eve"):
         with pytest.raises(SettingError, match=r"Expected one of: box"):
-            keys.revoke(file.path, unknown)
+            issuing.revoke(file.path, unknown)
 
 
 def test_comments_survive_a_revocation(file):
     text = f"# keep me\n{OWNER}\n{ADA} viewer ada # hers\n# and me\n"
-    keys.revoke(file(text), "ada")
+    issuing.revoke(file(text), "ada")
     assert file.path.read_text() == f"# keep me\n{OWNER}\n# and me\n"
 
 
@@ -240,7 +240,7 @@ def test_comments_survive_a_revocation(file):
 def test_what_cannot_be_a_token_is_refused_and_changes_nothing(file, tmp_path, role, name, days):
     before = file.path.read_text()
     with pytest.raises(SettingError, match=r"[Ee]xpected"):
-        keys.create(file.path, role, name, days=days, out=tmp_path / "out")
+        issuing.create(file.path, role, name, days=days, out=tmp_path / "out")
     assert file.path.read_text() == before
     assert not (tmp_path / "out").exists()
 
@@ -248,13 +248,13 @@ def test_what_cannot_be_a_token_is_refused_and_changes_nothing(file, tmp_path, r
 def test_a_file_is_never_overwritten_to_hand_a_token_over(file, tmp_path):
     (tmp_path / "out").write_text("precious")
     with pytest.raises(SettingError, match="exists already"):
-        keys.create(file.path, "viewer", "ada", out=tmp_path / "out")
+        issuing.create(file.path, "viewer", "ada", out=tmp_path / "out")
     assert (tmp_path / "out").read_text() == "precious"
     assert file.path.read_text() == f"{OWNER}\n"
 
 
 def test_a_server_file_that_is_not_there_begins_with_an_owner(tmp_path):
-    keys.create(tmp_path / "new", "controller", "ada", out=tmp_path / "out")
+    issuing.create(tmp_path / "new", "controller", "ada", out=tmp_path / "out")
     assert [k.role for k in keys.read_file(tmp_path / "new")] == ["owner", "controller"]
 
 

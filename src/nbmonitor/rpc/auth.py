@@ -11,77 +11,20 @@ from typing import TYPE_CHECKING, Literal
 
 from nbmonitor.audit import whoami
 from nbmonitor.errors import AttachError, SettingError
-from nbmonitor.rpc import codec, keys
+from nbmonitor.rpc import keys
 from nbmonitor.rpc.keys import Keyring, new_token, presentable
 from nbmonitor.rpc.places import keep, places, runtime_dir, write_private
+from nbmonitor.rpc.rights import GIVES, HEALTH, NEEDS, TOKENLESS, WHOSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
     from nbmonitor.rpc.keys import Key, Role
+    from nbmonitor.rpc.rights import Right
 
 HEADER = "authorization"
 CLIENT = "x-nbmonitor-client"  # what a client calls itself, for display
-HEALTH = "/grpc.health.v1.Health/"
-
-Right = Literal["report", "read", "steer", "ask"]
-GIVES: Mapping[str, frozenset[Right]] = {
-    "owner": frozenset({"report", "read", "steer", "ask"}),
-    "controller": frozenset({"read", "steer", "ask"}),
-    "viewer": frozenset({"read", "ask"}),
-    "trainer": frozenset({"report", "ask"}),
-}
-"""What a role may do."""
-
-_RIGHTS: dict[tuple[str, ...], dict[str, Right]] = {
-    (codec.CONTRACT, codec.INGEST): {
-        "RegisterTrainingSession": "report",
-        "StreamMetrics": "report",
-    },
-    (codec.INGEST,): {"UploadCheckpoint": "report"},
-    (codec.MONITOR,): {
-        "GetServerInfo": "ask",
-        "ListRuns": "read",
-        "WatchRun": "read",
-        "AdjustWatch": "read",
-        "ReplayRun": "read",
-        "GetHistory": "read",
-        "GetBatch": "read",
-        "ListCommands": "read",
-        "ListCheckpoints": "read",
-        "DownloadCheckpoint": "read",
-        "ListAuditEvents": "read",
-        "UpdateRun": "steer",
-        "SendCommand": "steer",
-        "SetNote": "steer",
-        "SetSampleFlags": "steer",
-    },
-    ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"): {
-        "ServerReflectionInfo": "ask",
-    },
-}
-NEEDS: Mapping[str, Right] = {
-    f"/{service}/{rpc}": right
-    for services, rpcs in _RIGHTS.items()
-    for service in services
-    for rpc, right in rpcs.items()
-}
-"""The one table: what a call needs, by its path. What is neither in it nor of the health service is refused."""
-
-TOKENLESS = frozenset(
-    f"/{service}/{rpc}"
-    for service in (codec.CONTRACT, codec.INGEST)
-    for rpc in ("StreamMetrics", "RegisterTrainingSession")
-)
-"""What a client without a token may call, from this machine alone (as trainer of a new run)."""
-
-_WHO: dict[Right, str] = {
-    "report": "a trainer's",
-    "read": "a viewer's or controller's",
-    "steer": "a controller's",
-    "ask": "any",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +154,7 @@ class Auth:
             return ""
         whose = f"{key.role}'s" + (f" ({key.name})" if key.name else "")
         return (
-            f"{rpc} needs {_WHO[needs]} token and this is a {whose}: ask the owner of the server for one "
+            f"{rpc} needs {WHOSE[needs]} token and this is a {whose}: ask the owner of the server for one "
             "(`nbmonitor token` makes it) and pass it as token_file="
         )
 
