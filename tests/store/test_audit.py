@@ -5,6 +5,7 @@ import io
 import json
 import multiprocessing
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -228,6 +229,25 @@ def test_while_another_holds_the_lock_rows_wait_and_nobody_is_held_up(path, monk
     assert [r.time for r in written(path)] == [row().time]
     assert log.rows()[0].sha256 == written(path)[0].sha256
     assert log.problem == ""
+
+
+def test_a_child_that_was_forked_in_the_middle_does_not_keep_the_lock(path):
+    pytest.importorskip("fcntl")
+    log = AuditLog(path).start()
+    log.close()
+    with log._turn():
+        child = os.fork()
+        if child == 0:
+            time.sleep(30)
+            os._exit(0)
+    try:
+        log = AuditLog(path).start()
+        log.record(row())
+        log.close()
+        assert [r.time for r in written(path)] == [row().time]
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_what_is_too_much_is_dropped_counted_and_said(path, monkeypatch):

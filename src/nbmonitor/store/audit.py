@@ -125,8 +125,8 @@ class AuditLog:
         """Open the file and start the thread. Raises :class:`~nbmonitor.errors.StoreError`."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self._turn(), self._opened():
-                pass
+            with contextlib.suppress(TimeoutError), self._turn(), self._opened():
+                pass  # where another process holds the lock, rows wait until it does no more
         except OSError as error:
             msg = (
                 f"The audit log {self.path} cannot be opened ({error.strerror or error}). Expected a file of yours: "
@@ -233,6 +233,9 @@ class AuditLog:
                     time.sleep(0.005)
             yield
         finally:
+            # Said, not left to the close: a child that was forked meanwhile has the lock file open too, and with it
+            # the lock (https://man7.org/linux/man-pages/man2/flock.2.html).
+            fcntl.flock(lock, fcntl.LOCK_UN)
             os.close(lock)
 
 
