@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -430,3 +431,42 @@ def _with(server, file):
         return api.attach(server.address, token_file=file)
     except AttachError:
         return None
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_twenty_servers_one_after_the_other_under_load(serve, eventually):
+    """Stopped and killed in turn, while three trainers report: what the last one has is what was said."""
+    server = serve()
+    trainers = [Trainer(server, f"run {k}") for k in range(3)]
+    said, over = [0, 0, 0], threading.Event()
+
+    def report(k):
+        while not over.wait(0.002):
+            trainers[k].losses(said[k], said[k])
+            said[k] += 1
+
+    threads = [threading.Thread(target=report, args=(k,), daemon=True) for k in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for life in range(20):
+            time.sleep(1.0)
+            if life % 2:
+                server.stop(signal.SIGKILL)
+            else:
+                assert server.stop()[0] == 0, server.log.read_text()
+            server = serve("--port", server.port, "--token-file", str(server.token_file))
+        over.set()
+        for thread in threads:
+            thread.join()
+        for k, trainer in enumerate(trainers):
+            eventually(lambda t=trainer: t.publisher.flush(1) and not t.publisher.problem, 40)
+            steps, _ = trainer.publisher.history(trainer.run_id, "loss")
+            assert steps.tolist() == list(range(said[k])), "each once, in order, none missing"
+            assert trainer.publisher._out.buffer.lost == 0
+        print("values said:", said)
+    finally:
+        over.set()
+        for trainer in trainers:
+            trainer.publisher.close(1)
