@@ -1,7 +1,7 @@
 // One chart: its heading with the last values, its plot, its zoom by drag and by keyboard.
 import type { Send } from "../client.ts";
 import { h, setAttr, setText, show } from "../dom.ts";
-import { colourOf, curveLabel, rankOf, valueText, type Chart } from "../grouping.ts";
+import { colourOf, curveLabel, isSetting, rankOf, valueText, type Chart } from "../grouping.ts";
 import type { Axis } from "../messages.ts";
 import type { Store } from "../store.ts";
 import { readColours } from "../theme.ts";
@@ -17,6 +17,8 @@ export type ChartCell = {
   stale(urgent: boolean): void;
   dispose(): void;
 };
+
+const CARRY = 3000; // ms between two looks at how far a setting holds
 
 export function createChart(name: string, store: Store, send: Send, seen: () => void): ChartCell {
   const { state } = store;
@@ -164,7 +166,9 @@ export function createChart(name: string, store: Store, send: Send, seen: () => 
         `${next.title} over ${state.settings.axis}. Plus and minus zoom, arrows move, Escape shows the whole curve.`);
       showKeys();
       show(reset, zoom() !== null);
-      const key = `${next.colour}|${next.curves.map((curve) => `${curve.key}:${curve.rev}`).join()}`;
+      // A setting that holds gets no new point, yet its line goes on with the run.
+      const beat = isSetting(next.name) ? Math.floor(performance.now() / CARRY) : 0;
+      const key = `${beat}|${next.colour}|${next.curves.map((curve) => `${curve.key}:${curve.rev}`).join()}`;
       if (key === drawnKey) return;
       drawnKey = key;
       if (visible) send.brush.ask(turn);
