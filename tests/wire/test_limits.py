@@ -156,16 +156,18 @@ class Cable:
     def _carry(self, a, b):
         a.settimeout(0.05)
         while not self._over.is_set():
-            with contextlib.suppress(TimeoutError):
-                try:
-                    data = a.recv(65536)
-                except ConnectionError:
-                    break
-                if self.cut.is_set():
-                    continue
-                if not data:
-                    break
-                b.sendall(data)
+            try:
+                data = a.recv(65536)
+                if not self.cut.is_set():
+                    if not data:
+                        break
+                    b.sendall(data)
+                elif not data:
+                    time.sleep(0.05)  # it hung up, and the other end is not told
+            except TimeoutError:
+                continue
+            except OSError:
+                break
         for end in (a, b):
             with contextlib.suppress(OSError):
                 end.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import gc
 import ipaddress
 import logging
 import os
@@ -11,6 +12,7 @@ import re
 import socket
 import ssl
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -166,7 +168,7 @@ def test_a_pinned_server_costs_no_handshake_of_ours_the_second_time(serve, monke
     def never(*_, **__):
         raise AssertionError("a round trip too many")
 
-    monkeypatch.setattr(tls, "_connected", never)
+    monkeypatch.setattr(tls, "connected", never)
     attach(server, tls=True)
 
 
@@ -368,6 +370,32 @@ def test_nobody_there_reads_well(monkeypatch):
         Client(f"127.0.0.1:{port}", "t" * 43, tls=True).connect(1.0)
     with pytest.raises(AttachError, match="No nbmonitor server answers"):
         Client(f"127.0.0.1:{port}", "t" * 43).connect(1.0)
+
+
+def test_what_hangs_up_at_once_neither_speaks_tls_nor_leaves_a_socket_open():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        over = threading.Event()
+
+        def hang_up():
+            listening.settimeout(0.1)
+            while not over.is_set():
+                with contextlib.suppress(TimeoutError):
+                    connection, _ = listening.accept()
+                    reset = struct.pack("ii", 1, 0)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+                    connection.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        where = parse(f"127.0.0.1:{listening.getsockname()[1]}")
+        try:
+            for _ in range(30):  # an unclosed socket is a warning, and a warning an error
+                assert tls.diagnose(where, None, 1.0) == ""
+                assert "accept" not in tls.diagnose(where, Tls(), 1.0)
+        finally:
+            over.set()
+            thread.join()
+    gc.collect()
 
 
 def test_a_trainer_says_what_is_wrong_and_goes_on(serve, eventually, broker):

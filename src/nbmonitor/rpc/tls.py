@@ -17,6 +17,7 @@ import grpc
 
 from nbmonitor.errors import AttachError
 from nbmonitor.rpc.certificates import fingerprint, same_fingerprint
+from nbmonitor.rpc.handshake import connected
 from nbmonitor.rpc.known import Known, Pinned
 from nbmonitor.rpc.selfsigned import NAME
 
@@ -139,7 +140,7 @@ def diagnose(address: Address, tls: Tls | None, timeout: float = PATIENCE) -> st
 
 def _speaks_tls(address: Address, timeout: float) -> str:
     try:
-        with _connected(address, _context(None), timeout):
+        with connected(address, _context(None), timeout):
             return (
                 "what listens there speaks TLS, and it was addressed without: pass tls=True (`%nbmonitor attach "
                 f"{address} tls=1`)"
@@ -150,17 +151,19 @@ def _speaks_tls(address: Address, timeout: float) -> str:
 
 def _objection(address: Address, tls: Tls, timeout: float) -> str:
     try:
-        with _connected(address, _context(tls), timeout) as raw:
-            der = raw.getpeercert(binary_form=True) or b""
+        with connected(address, _context(tls), timeout) as talk:
+            der = talk.der()
             # A server that is content speaks first (HTTP/2 settings); one that misses a certificate hangs up.
             try:
-                content = bool(raw.recv(1))
+                content = bool(talk.first())
             except TimeoutError:
                 content = True
             except OSError:
                 content = False
     except ssl.SSLCertVerificationError as error:
         return f"its certificate is refused: {error.verify_message}"
+    except ssl.SSLEOFError:
+        return ""  # it hung up: nothing can be said
     except ssl.SSLError:
         return (
             "what listens there does not speak TLS, and to another machine nothing goes in the clear: start that "
@@ -207,19 +210,10 @@ def _context(tls: Tls | None) -> ssl.SSLContext:
     return context
 
 
-@contextlib.contextmanager
-def _connected(address: Address, context: ssl.SSLContext, timeout: float) -> Any:
-    with (
-        socket.create_connection((address.host, address.port or 0), timeout) as raw,
-        context.wrap_socket(raw, server_hostname=address.host) as wrapped,
-    ):
-        yield wrapped
-
-
 def _shown(address: Address, tls: Tls) -> bytes:
     """The certificate that a server shows, unverified."""
-    with _connected(address, _context(tls), PATIENCE) as wrapped:
-        return wrapped.getpeercert(binary_form=True) or b""
+    with connected(address, _context(tls), PATIENCE) as talk:
+        return talk.der()
 
 
 def _verified(address: Address, tls: Tls, der: bytes) -> dict[str, Any]:
@@ -228,8 +222,8 @@ def _verified(address: Address, tls: Tls, der: bytes) -> dict[str, Any]:
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(der))
-    with _connected(address, context, PATIENCE) as wrapped:
-        return wrapped.getpeercert() or {}
+    with connected(address, context, PATIENCE) as talk:
+        return talk.said()
 
 
 def _name(said: dict[str, Any]) -> str:
