@@ -18,6 +18,7 @@ from nbmonitor.events import LinkState
 from nbmonitor.notebook import kernel
 from nbmonitor.notebook.dashboard import Dashboard
 from nbmonitor.process import process
+from nbmonitor.rpc.metrics import told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -241,6 +242,7 @@ def _status(extension: Extension) -> str:
         f"token file       {process.token_file}",
         f"active run       {f'{active.name} ({active.state})' if active else 'none'}",
         f"panels           {len(extension.dashboards)}",
+        f"calls            {told(server.metrics.snapshot()) if server else 'none'}",
         f"control channel  {alive}; {asked}",
         f"reload mid-cell  {reload}",
     ]

@@ -10,7 +10,7 @@ import pytest
 
 from nbmonitor.rpc import codec
 from nbmonitor.rpc.auth import metadata
-from nbmonitor.rpc.metrics import BOUNDS, UNKNOWN, Figures, Metrics
+from nbmonitor.rpc.metrics import BOUNDS, UNKNOWN, Figures, Metrics, told
 
 LIST = f"/{codec.MONITOR}/ListRuns"
 WATCH = f"/{codec.MONITOR}/WatchRun"
@@ -39,6 +39,9 @@ def test_calls_are_counted_by_how_they_ended(server, channel, eventually):
     assert found[LIST].calls == {"OK": 3, "UNAUTHENTICATED": 1}
     assert sum(found[LIST].buckets) == 3, "a refusal is no answer"
     assert found[LIST].errors == 1
+    assert told(found).startswith(
+        "7 calls so far, 4 refused or failed, 0 in progress. Most of these: (unknown)"
+    )
     assert 0 < found[LIST].seconds < 5
     assert found[f"/{codec.MONITOR}/GetHistory"].calls == {"INVALID_ARGUMENT": 1}
     assert found[UNKNOWN].calls == {"UNIMPLEMENTED": 2}, "a stranger's names are not kept"

@@ -9,6 +9,7 @@ from nbmonitor import api
 from nbmonitor.doctor.report import Finding
 from nbmonitor.errors import NbMonitorError
 from nbmonitor.process import process
+from nbmonitor.rpc.metrics import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,15 +66,7 @@ def _served(_scene: Scene) -> Iterator[Finding]:
     server = process.server
     if server is None:
         return
-    found = server.metrics.snapshot()
-    ended, errors = sum(f.ended for f in found.values()), sum(f.errors for f in found.values())
-    active = sum(f.active for f in found.values())
-    text = f"{ended} calls so far, {errors} refused or failed, {active} in progress."
-    worst = max(found.items(), key=lambda item: item[1].errors, default=None)
-    if worst is not None and worst[1].errors:
-        codes = ", ".join(f"{n} {c}" for c, n in worst[1].calls.items() if c != "OK")
-        text += f" Most of these: {worst[0].rpartition('/')[2]} ({codes})."
-    yield Finding("calls", "ok", text)
+    yield Finding("calls", "ok", told(server.metrics.snapshot()))
 
 
 CHECKS: tuple[Check, ...] = (_reach, _served)

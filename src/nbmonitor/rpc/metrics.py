@@ -73,6 +73,18 @@ class Figures:
         return 0.0
 
 
+def told(found: Mapping[str, Figures]) -> str:
+    """Figures by path, in a sentence or two."""
+    ended, errors = sum(f.ended for f in found.values()), sum(f.errors for f in found.values())
+    active = sum(f.active for f in found.values())
+    text = f"{ended} calls so far, {errors} refused or failed, {active} in progress."
+    worst = max(found.items(), key=lambda item: item[1].errors, default=None)
+    if worst is not None and worst[1].errors:
+        codes = ", ".join(f"{n} {c}" for c, n in worst[1].calls.items() if c != "OK")
+        text += f" Most of these: {worst[0].rpartition('/')[2]} ({codes})."
+    return text
+
+
 @dataclass(slots=True)
 class _Count:
     codes: dict[str, int] = field(default_factory=dict)
