@@ -7,7 +7,7 @@ name that says what it was, and it is tried in every run of the tests from then 
 
     python tests/faults/fuzz.py [SECONDS [SEED]]
 
-Ten minutes of it on one shared core at nice 19 (November 2026, 215a6d4, seed 1663970240): 594,000 inputs, nothing found,
+Ten minutes of it on one shared core at nice 19 (November 2026, seed 1663970240): 594,000 inputs, nothing found,
 9 MiB more memory. Before that it had found eight faults within its first minute.
 """
 
