@@ -1,4 +1,4 @@
-"""The benchmark against the peers runs where none is installed, and keeps what a person wrote beside its figures."""
+"""The benchmarks run where no peer is installed, and keep what a person wrote beside their figures."""
 
 from __future__ import annotations
 
@@ -85,3 +85,40 @@ def test_a_target_is_met_only_if_every_run_meets_it_and_a_missed_one_wants_words
     assert report.unexplained(path, list(found.values())) == ["log"]
     path.write_text("figures\n\n### log: why\n")
     assert report.unexplained(path, list(found.values())) == []
+
+
+@pytest.mark.slow
+def test_attaching_is_measured_with_processes_of_its_own():
+    command = [sys.executable, BENCHMARKS / "remote.py", "--quick", "--only", "ten,crowd"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert any("values missing" in r and "| 0 of " in r for r in rows), done.stdout
+    assert any("4 viewers and 4 trainers" in r and "0 failed" in r for r in rows)
+    assert "**missed**" not in done.stdout, "a quick run judges nothing"
+
+
+def test_a_missed_target_of_attaching_is_told(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from remote import report
+
+    def found(stored, p99):
+        call = {"p50": 1.0, "p99": p99, "max": 99.0}
+        crowd = {"viewers": 64, "trainers": 32, "rate": 10, "call": call, "calls": 9, "failed": 0}
+        crowd |= {"reached": 64, "values_per_s": 1.0, "lag_p50": 1.0, "lag_p99": 1.0}
+        cut = {"seconds": 60, "noticed": 9.0, "logged": 10, "at_cut": 5, "stored": stored}
+        cut |= {"different": 10, "ordered": True, "back": 1.0}
+        cut |= {"notebook": 8, "notebook_due": 8, "notebook_doubles": 0}
+        return {"cut": cut, "crowd": crowd}
+
+    assert report.missed(found(10, 49.0)) == []
+    assert [m.partition(":")[0] for m in report.missed(found(11, 49.0))] == ["cut of 60 s"]
+    (late,) = report.missed(found(10, 51.0))
+    assert late.startswith("a call beside 64 viewers")
+    path = tmp_path / "RESULTS.md"
+    report.write(path, "old")
+    path.write_text(path.read_text() + "\nbecause\n")
+    report.write(path, "new")
+    assert "new" in path.read_text()
+    assert "old" not in path.read_text()
+    assert path.read_text().endswith("because\n")
