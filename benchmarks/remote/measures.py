@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from nbmonitor.rpc.client import Client
+from nbmonitor.rpc import codec
+from nbmonitor.rpc.auth import metadata
+from nbmonitor.rpc.channel import dial, method
 from remote.notebook import Notebook
 from remote.places import Place
 
@@ -135,7 +137,10 @@ def crowd(viewers: int, trainers: int, rate: int, seconds: float) -> dict[str, A
         groups = [place.train(rate, 0, runs=trainers // 2) for _ in range(2)]
         time.sleep(1.0)
         seen = [place.watch(place.address, viewers // 2, seconds) for _ in range(2)]
-        client = Client(place.address, place.token).connect(30)
+        channel, who = dial(place.address), metadata(place.token)  # no viewer: every place is taken
+        ask = method(channel, codec.MONITOR, "ListRuns")
+        for process in seen:
+            process.there()
         asked: list[float] = []
         failed = 0
         try:
@@ -143,14 +148,14 @@ def crowd(viewers: int, trainers: int, rate: int, seconds: float) -> dict[str, A
             while time.monotonic() < end:
                 began = time.perf_counter()
                 try:
-                    client._ask("ListRuns", b"", 5.0)
+                    ask(b"", timeout=5.0, metadata=who)
                     asked.append(time.perf_counter() - began)
                 except Exception as error:
                     failed += 1
                     print(f"  a call failed: {error!r}"[:300])
                 time.sleep(0.02)
         finally:
-            client.close()
+            channel.close()
         words = [process.end(answers=True, timeout=60).split() for process in seen]
         for process in groups:
             process.end(answers=True)

@@ -17,14 +17,18 @@ PROXY = HERE.parents[1] / "tests" / "faults" / "chaos_proxy.py"
 class Process:
     """A script with a conversation over its pipes."""
 
-    def __init__(self, script: Path, *arguments: Any) -> None:
+    def __init__(self, script: Path, *arguments: Any, waits: bool = True) -> None:
         self.process = subprocess.Popen(
             [sys.executable, str(script), *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.first = self._line()
+        self.first = self._line() if waits else ""
+
+    def there(self) -> None:
+        """Wait for its first line."""
+        self.first = self.first or self._line()
 
     def ask(self, line: str) -> str:
         """Say a line, take one."""
@@ -113,8 +117,9 @@ class Place:
         return self._start(Process(HERE / "train.py", where, self.token_file, runs, rate, tile))
 
     def watch(self, address: str, viewers: int, seconds: float) -> Process:
-        """Start viewers in a process of their own."""
-        return self._start(Process(HERE / "watch.py", address, self.token_file, viewers, seconds))
+        """Start viewers in a process of their own; :meth:`Process.there` waits until they are attached."""
+        words = (address, self.token_file, viewers, seconds)
+        return self._start(Process(HERE / "watch.py", *words, waits=False))
 
     def stored(self, run_id: str) -> tuple[int, int, bool]:
         """Values that the server has of a run's loss: how many, how many different steps, whether in order."""

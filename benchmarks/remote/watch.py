@@ -27,6 +27,8 @@ for k, client in enumerate(clients):
     box.demand = Demand(10.0, 64, live=True)
     boxes.append(box)
 print("there", flush=True)
+for box in boxes:
+    box.drain()  # what came while the others attached
 lags: list[float] = []
 reached = set()
 end = time.monotonic() + seconds

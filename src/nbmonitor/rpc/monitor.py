@@ -190,7 +190,8 @@ class Monitor:
         except NbMonitorError as error:
             raise _refusal(error) from error
         caller = self._gate.caller(context)
-        showing = Showing(self._broker, self._encoded, wanted, box)
+        crowd = self._showings.__len__
+        showing = Showing(self._broker, self._encoded, wanted, box, crowd=crowd)
         box.viewer = actor_of(caller)
         with self._lock:
             if self._closed:

@@ -33,6 +33,7 @@ SLACK = 0.004  # seconds by which a picture may be early: the clock of a tick is
 SPARSE = 200  # events of a first picture
 REFRESH = 0.25  # seconds between two descriptions of a run, or two indexes of its series
 REFRESH_SELDOM = 1.0  # the same for every run while no state changes, and on a narrow road
+FEW = 16  # watches of a server up to which each is shown as fast as it can be
 MERGE = 4  # blocks of values in one answer, beyond which they are put together
 BLOCK = 32 << 10  # bytes of such a block
 PORTION = 4 << 10  # bytes of an answer at least, if there is so much to say
@@ -51,6 +52,8 @@ class Showing:
         What the viewer asked for.
     box
         Its mailbox.
+    crowd
+        How many watches the server has: each leaves the others as many turns' time as there are.
     monotonic
         A monotonic clock, in seconds.
     """
@@ -62,6 +65,7 @@ class Showing:
         wanted: wire.Watch,
         box: Subscription,
         *,
+        crowd: Callable[[], int] = lambda: 1,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._broker = broker
@@ -69,6 +73,7 @@ class Showing:
         self._run_id = wanted.run_id
         self._wanted = box.demand = wanted.demand
         self._box = box
+        self._crowd = crowd
         self._clock = monotonic
         self._pacing = Pacing(acknowledges=wanted.acknowledges, monotonic=monotonic)
         self._moved = threading.Event()  # the viewer said what it received
@@ -129,8 +134,9 @@ class Showing:
                 return
             if pacing.silent > PATIENCE:
                 raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, _unread(pacing.silent))
-            # No faster than a screen, and an answer at least every TICK.
-            time.sleep(max(1.0 / FRAMES - (self._clock() - began), 0.0))
+            # No faster than a screen, nor than a crowd allows, and an answer at least every TICK.
+            spent, others = self._clock() - began, self._crowd() / FEW - 1.0
+            time.sleep(max(1.0 / FRAMES - spent, min(spent * others, TICK / 2), 0.0))
             due = self._spoke + TICK
             if not pacing.room:
                 pacing.full()
@@ -183,6 +189,7 @@ class Showing:
         few = self._run_id and not self._pacing.narrow
         news = any(isinstance(e.payload, Status) for e in self._waiting)
         every = REFRESH if few or (self._waiting and not self._run_id) else REFRESH_SELDOM
+        every *= max(self._crowd() / FEW, 1.0)
         if not (self._first or last or self._resync or news or now - self._refreshed >= every):
             return {}
         self._refreshed = now
