@@ -134,9 +134,7 @@ class Showing:
                 return
             if pacing.silent > PATIENCE:
                 raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, _unread(pacing.silent))
-            # No faster than a screen, nor than a crowd allows, and an answer at least every TICK.
-            spent, others = self._clock() - began, self._crowd() / FEW - 1.0
-            time.sleep(max(1.0 / FRAMES - spent, min(spent * others, TICK / 2), 0.0))
+            time.sleep(pause(self._clock() - began, self._crowd()))
             due = self._spoke + TICK
             if not pacing.room:
                 pacing.full()
@@ -245,6 +243,11 @@ class Showing:
     def _first_picture(self) -> tuple[Event, ...]:
         sparse = self._broker.events(self._run_id, limit=SPARSE)
         return tuple(sorted((*sparse, *self._broker.latest(self._run_id)), key=lambda e: e.seq))
+
+
+def pause(spent: float, crowd: int) -> float:
+    """Seconds between two turns, of which the last took ``spent``: no faster than a screen, nor than a crowd allows."""
+    return max(1.0 / FRAMES - spent, min(spent * (crowd / FEW - 1.0), TICK / 2), 0.0)
 
 
 def _width(event: Event) -> int:
