@@ -103,10 +103,11 @@ def cut(seconds: float) -> dict[str, Any]:
             at_cut = place.stored(run_id)[0]
             road.set(hole=False, refuse=False, cut=True)
             healed = time.monotonic()
-            logged = int(trainer.end(answers=True, timeout=60))
-            while place.stored(run_id)[0] < logged and time.monotonic() - healed < 60:
+            due = at_cut + int(100 * seconds)  # about what was said during the cut
+            while place.stored(run_id)[0] < due and time.monotonic() - healed < 60:
                 time.sleep(0.05)
             back = time.monotonic() - healed
+            logged = int(trainer.end(answers=True, timeout=60))
             stored = place.stored(run_id)
             while (
                 not notebook.steps or notebook.steps[-1] < logged - 1

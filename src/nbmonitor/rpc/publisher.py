@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 DEADLINE = 5.0  # seconds of a unary call
 REMEMBERED = 1_000  # ids of commands
 LONGEST = 60.0  # seconds that a server which stops can ask to wait for
+SOON = 5  # attempts after which the pause no longer grows: a few seconds
 FINAL_CODES = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 
 _log = logging.getLogger("nbmonitor")
@@ -237,6 +238,8 @@ class Publisher:
                     code_of(error) in FINAL_CODES
                 ):  # a token does not get right by itself: ask seldom
                     self._attempt = max(self._attempt, 8)
+                else:  # after a long cut it is back within seconds of the road
+                    self._attempt = min(self._attempt, SOON)
             except AttachError as error:  # nobody is there yet, or it cannot be believed
                 self._complain(str(error))
             except (
