@@ -302,7 +302,7 @@ def test_a_network_that_comes_back_heals(sshd, served, eventually):
         eventually(lambda: "refused" in tunnel.problem)
         sshd.start()
         eventually(lambda: client.run(there.info.run_id).link is LinkState.CONNECTED, 15)
-        assert tunnel.problem == ""
+        eventually(lambda: tunnel.problem == "")
     finally:
         client.close()
 

@@ -8,13 +8,10 @@ ends that, and sh at the other end with it, and so ssh; Linux is asked to end ss
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import random
 import re
-import secrets
-import selectors
 import shlex
 import shutil
 import signal
@@ -22,22 +19,22 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import psutil
 
 from nbmonitor import address as addresses
 from nbmonitor.errors import AttachError
 from nbmonitor.rpc import discovery, threads
-from nbmonitor.rpc.shell import Listing, script
+from nbmonitor.rpc.talk import PATIENCE, Talk, end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nbmonitor.address import Address
     from nbmonitor.rpc.discovery import Found
+    from nbmonitor.rpc.shell import Listing
 
 OPTIONS = (
     "-T",
@@ -57,10 +54,8 @@ OPTIONS = (
     # our socket is there is looked at instead.
 )
 LOOK = 10.0  # seconds between two looks at what runs there
-PATIENCE = 20.0  # seconds for ssh to get through
 _PREFIX = "nbmonitor-ssh-"
 _SOCKET = 100  # characters of a socket's path; the system takes 107
-_TAIL = 30  # lines of ssh's own words that are kept
 
 
 class Tunnel:
@@ -98,7 +93,7 @@ class Tunnel:
         self.forked = False
         self._command = shlex.split(command)
         self._retry = retry
-        self._look = look
+        self.look = look
         self._lock = threading.Lock()
         self._chosen: Found | None = None
         self._token = ""
@@ -107,7 +102,7 @@ class Tunnel:
         self._settled = threading.Event()  # the first attempt is over
         self._up = threading.Event()
         self._opened = False  # since the last attempt
-        self._over = threading.Event()
+        self.over = threading.Event()
         self._thread: threading.Thread | None = None
         threads.guard(self)
 
@@ -159,10 +154,10 @@ class Tunnel:
         """End ssh and take its socket away. Idempotent."""
         if self.forked:
             return
-        self._over.set()
+        self.over.set()
         with self._lock:
             if self._process is not None:
-                _end(self._process)
+                end(self._process)
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(5.0)
@@ -173,7 +168,7 @@ class Tunnel:
 
     def _run(self) -> None:
         attempt = 0
-        while not self._over.is_set():
+        while not self.over.is_set():
             why, restarts = "", self.restarts
             try:
                 if self._chosen is None:
@@ -190,7 +185,7 @@ class Tunnel:
             if self._opened:
                 self._opened, attempt = False, 0
             least, most = self._retry
-            self._over.wait(threads.back_off(attempt, random.random, least=least, most=most))
+            self.over.wait(threads.back_off(attempt, random.random, least=least, most=most))
             attempt += 1
             self.restarts = restarts + 1
 
@@ -200,7 +195,7 @@ class Tunnel:
         Without a server it ends when it has told which there are.
         """
         with self._lock:
-            if self._over.is_set():
+            if self.over.is_set():
                 return
             process = self._process = subprocess.Popen(  # noqa: S603 (the user's ssh; the host was checked)
                 self._line(to),
@@ -210,10 +205,10 @@ class Tunnel:
                 start_new_session=True,  # else "Interrupt kernel" would end it
             )
         try:
-            _Talk(self, process, to).run()
+            Talk(self, process, to).run()
         finally:
             self._up.clear()
-            _end(process)
+            end(process)
             if process.stdout is not None:
                 process.stdout.close()
 
@@ -302,102 +297,6 @@ class Tunnel:
         )
 
 
-class _Talk:
-    """One ssh: reads what it says until it ends."""
-
-    def __init__(self, tunnel: Tunnel, process: subprocess.Popen[bytes], to: Found | None) -> None:
-        if process.stdin is None or process.stdout is None:
-            raise ValueError("ssh was started without pipes")
-        self._tunnel = tunnel
-        self._process = process
-        self._to = to
-        self._input: IO[bytes] = process.stdin
-        self._output: IO[bytes] = process.stdout
-        self._word = secrets.token_hex(8)
-        self._said: list[str] = []
-        self._listing: Listing | None = None
-        self._through = False
-        self._asked = time.monotonic()
-
-    def run(self) -> None:
-        self._send(script(self._word))
-        if self._to is None:
-            with contextlib.suppress(OSError):
-                self._input.close()
-        began, rest = time.monotonic(), b""
-        os.set_blocking(self._output.fileno(), False)
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._output, selectors.EVENT_READ)
-            while not self._tunnel._over.is_set():
-                if selector.select(0.5):
-                    data = self._output.read(1 << 16)
-                    if data == b"":
-                        break
-                    *lines, rest = (rest + (data or b"")).split(b"\n")
-                    if not all(self._take(line.decode("utf-8", "replace")) for line in lines):
-                        return
-                    rest = rest[-(1 << 20) :]
-                now = time.monotonic()
-                if not self._through and now - began > PATIENCE:
-                    break
-                if self._through and now - self._asked > self._tunnel._look:
-                    self._ask()
-        if not self._tunnel._over.is_set():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(1.0)
-            raise AttachError(self._tunnel.explain(self._said, self._process.poll()))
-
-    def _take(self, line: str) -> bool:
-        """Take a line; False when this ssh leads nowhere any more."""
-        kind, _, what = line.removeprefix(f"{self._word} ").partition(" ")
-        if not line.startswith(self._word):
-            self._say(line)
-            return True
-        if kind == "begin":
-            self._listing = Listing(what)
-        elif self._listing is not None and kind != "end":
-            self._listing.take(kind, what)
-        elif self._listing is not None:
-            listing, self._listing = self._listing, None
-            return self._listed(listing)
-        return True
-
-    def _listed(self, listing: Listing) -> bool:
-        try:
-            right = self._tunnel.listed(listing, self._to)
-        except AttachError as error:
-            if not self._through:
-                raise
-            self._tunnel.problem = str(error)  # the server may come back: the road stays
-            return True
-        self._through = True
-        if self._to is None or not right:
-            return False
-        if not self._tunnel.opened():
-            raise AttachError(self._tunnel.explain(self._said, None))
-        return True
-
-    def _say(self, line: str) -> None:
-        said = re.sub(r"[^\x20-\x7e]", "", line).strip()[:200]
-        if not said or set(said) <= {"@", " "}:
-            return
-        self._said = [*self._said[1 - _TAIL :], said]
-        if "open failed" in said:  # the server there is gone, or another took its place
-            self._tunnel.problem = self._tunnel.explain([said], None)
-            if time.monotonic() - self._asked > 1.0:
-                self._ask()
-
-    def _ask(self) -> None:
-        """Have sh look again at what runs there."""
-        self._asked = time.monotonic()
-        self._send("\n")
-
-    def _send(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # it ended: reading tells why
-            self._input.write(text.encode())
-            self._input.flush()
-
-
 def _same(one: Found, other: Found) -> bool:
     return (one.pid, one.dial, one.space) == (other.pid, other.dial, other.space)
 
@@ -413,20 +312,6 @@ def _remote(to: Found) -> str:
             )
         return where.path
     return where.target
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End an ssh, with what it holds of us."""
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _folder() -> Path:
