@@ -236,8 +236,8 @@ def test_a_pause_is_neither_felt_nor_blamed():
 # --- in a run --------------------------------------------------------------------------------------------------------
 
 
-def test_a_real_loop_with_large_pictures_keeps_its_bound(make, fake):
-    """Counted times of the second half; slack for a busy machine."""
+def test_a_real_loop_with_large_pictures_is_thinned_and_goes_on(make, fake):
+    """How near to the bound it comes is measured in benchmarks/overhead.py."""
     run = make(sink=fake, overhead=0.02)
     pictures = np.random.default_rng(0).random((16, 3, 448, 448), np.float32)
     p = run._progress
@@ -247,17 +247,14 @@ def test_a_real_loop_with_large_pictures_keeps_its_bound(make, fake):
         run.log_batch(pictures)
         if i == 0:
             began = time.perf_counter()
-        marks.append(
-            (time.perf_counter() - began, p.priced, run._outbox._assembly.encoded, p.frames)
-        )
+        marks.append((time.perf_counter() - began, i, p.frames))
         if marks[-1][0] > 6:
             break
     middle = next(m for m in marks if m[0] > 3)
     last = marks[-1]
-    past = last[0] - middle[0]
-    assert (last[1] - middle[1]) / past < 0.04
-    assert (last[2] - middle[2]) / past < 0.35
-    assert last[3] > middle[3], "it goes on"
+    steps, frames = (b - a for a, b in zip(middle[1:], last[1:], strict=True))
+    assert frames < steps / 4, "60 a second were wanted, so that nearly every step would show one"
+    assert frames > 0, "it goes on"
     assert run._outbox.governor.limits, "and says what it does"
     told = fake.reports[-1]
     assert told.limits

@@ -242,6 +242,25 @@ def test_flush_says_when_it_did_not_succeed(make, fake):
     fake.delay = 0
 
 
+def test_a_flush_brings_the_frame_that_came_while_the_worker_looked_elsewhere(
+    make, fake, monkeypatch
+):
+    run = make(sink=fake)
+    outbox, done = run._outbox, threading.Event()
+    sift, once = outbox._arrivals.sift, iter([True])
+
+    def meanwhile(rows):
+        if next(once, False):  # this tick has looked for frames already
+            run.log_batch(np.zeros((2, 8, 8)))
+            outbox._rows.append((0, 0.0, done, False))
+        return sift(rows)
+
+    monkeypatch.setattr(outbox._arrivals, "sift", meanwhile)
+    outbox.flush()
+    assert done.wait(5)
+    assert len(fake.batches) == 1
+
+
 def test_closing_twice_and_starting_again(make, fake):
     run = make(sink=fake)
     run.log(a=1.0)
@@ -315,6 +334,13 @@ def test_speed_over_the_last_second_and_on_average(clocked):
     assert report.fps_average == pytest.approx(120 / 3.6, rel=0.01)
     assert report.samples_per_second == pytest.approx(32 * report.fps, rel=0.1)
     assert report.median_step == pytest.approx(0.01)
+
+
+def test_a_run_may_end_before_its_worker_looked_once(clocked):
+    run, now = clocked
+    run._meter._costs.clear()
+    report = run._meter.report(now[0])
+    assert (report.overhead, report.delay) == (None, None)
 
 
 def test_steps_longer_than_the_window_have_a_speed_that_falls_when_overdue(clocked):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import threading
 from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -44,12 +45,14 @@ class Meter:
         # active seconds, seconds in our calls, seconds at boundaries
         self._costs: deque[tuple[float, float, float]] = deque()
         self._reported: tuple[object, ...] = ()
+        self._lock = threading.Lock()  # the worker reports, and the training thread when a run ends
         self._next = self._next_sample = 0.0
 
     def due(self, now: float) -> Performance | None:
         """A report, when one is due at ``now`` (monotonic seconds)."""
         p = self._progress
-        self._note(now)
+        with self._lock:
+            self._note(now)
         loop = p.loops[-1] if p.loops else None
         state = (p.mark[0], p.boundaries, p.going, p.epoch, loop.label if loop else None)
         sampling = now >= self._next_sample
@@ -69,8 +72,9 @@ class Meter:
         loop = next(reversed(tuple(p.loops)), None)
         training = p.training_loop()
         active = p.active(now)
-        fps, samples = self._speed(now) if p.going else (0.0, None)
-        calls, delay = self._felt()
+        with self._lock:
+            fps, samples = self._speed(now) if p.going else (0.0, None)
+            calls, delay = self._felt()
         done = p.mark[0]
         progress, eta = self._left(active, fps)
         durations = list(p.durations)
@@ -144,6 +148,8 @@ class Meter:
 
     def _felt(self) -> tuple[float | None, float | None]:
         """Shares of the time that went into our calls, and into boundaries."""
+        if not self._costs:  # the run ends before the worker looked once
+            return None, None
         first, last = self._costs[0], self._costs[-1]
         active = last[0] - first[0]
         if active <= 0.01:

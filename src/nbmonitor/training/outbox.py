@@ -253,6 +253,10 @@ class Outbox(Lanes):
             events = []
             if left > 0 and 2 * (self.added - self.removed) < self._max_bytes:
                 time.sleep(BREATH)
+        if (
+            flushed
+        ):  # a frame that was put in before the flush, and after this tick looked for frames
+            events.extend(self._pictures(step))
         events.extend(self.event(step, self._clock(), payload) for payload in due)
         lost = self.lost
         if lost > self._gap_told:

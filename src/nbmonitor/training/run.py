@@ -209,7 +209,7 @@ class Run(Logbook):
         if os.getpid() != self._pid or not self._opened:
             self._ignored += 1
             return np.empty(0, np.int64), np.empty(0, np.float64)
-        self._outbox.flush(2.0)
+        self._outbox.flush()
         series = name if name == EPOCH_SERIES else clean(name)
         steps, values = self._sink.history(self.run_id, series)
         if not len(steps):
