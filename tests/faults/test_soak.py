@@ -46,7 +46,9 @@ def test_a_cut_of_a_minute_costs_no_value_on_either_side(
         assert publisher.flush(5)
         client = attach(down.address)
         viewer = view(client, info.run_id, Demand(30, 512))
-        step, began, noticed = 0, time.monotonic(), {}
+        say(publisher, info.run_id, 0, loss(0))
+        eventually(lambda: viewer.look(0.05) or viewer.steps() == [0])  # from here it has a cursor
+        step, began, noticed = 1, time.monotonic(), {}
         for road in (up, down):
             road.set(hole=True)
             road.refuse = True
