@@ -11,9 +11,8 @@ import pytest
 from nbmonitor.broker import Broker
 from nbmonitor.errors import AttachError
 from nbmonitor.events import Batch, Command, CommandKind, CommandState, Demand
+from nbmonitor.rpc import calls, monitor, watching
 from nbmonitor.rpc import channel as channels
-from nbmonitor.rpc import client as clients
-from nbmonitor.rpc import monitor, watching
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.codec import MONITOR, viewer
 from nbmonitor.rpc.server import Server
@@ -29,7 +28,7 @@ def asked(monkeypatch):
         names.append(name)
         return channels.method(channel, service, name)
 
-    for module in (clients, watching):
+    for module in (calls, watching):
         monkeypatch.setattr(module, "method", noted)
     return names
 
@@ -146,7 +145,7 @@ def test_what_changes_something_is_asked_once(flaky, name):
 
 
 def test_every_unary_call_has_a_deadline(run, server, attach, view, monkeypatch):
-    """Walks what clients and publishers ask, and holds what was walked against the names in the code."""
+    """Walks what calls and publishers ask, and holds what was walked against the names in the code."""
     from pathlib import Path
 
     import nbmonitor.rpc
@@ -172,7 +171,7 @@ def test_every_unary_call_has_a_deadline(run, server, attach, view, monkeypatch)
         ask = channels.method(channel, service, name)
         return ask if any(methods(service)[name]) else Checked(name, ask)
 
-    for module in (clients, watching, publishers):
+    for module in (calls, watching, publishers):
         monkeypatch.setattr(module, "method", checked)
     client = attach(server.address)
     viewing = view(client, run.run_id, Demand(30, 512))
@@ -204,7 +203,7 @@ def test_history_is_compressed_for_another_machine_alone(run, server, proxy, att
 
     def weighs():
         before = proxy.counts.down
-        answer = client._ask("GetHistory", asked, 5)
+        answer = client._calls.ask("GetHistory", asked, 5)
         return len(answer), proxy.counts.down - before
 
     size, road = weighs()

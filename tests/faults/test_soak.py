@@ -87,7 +87,7 @@ def test_an_idle_minute_is_not_too_many_pings(run, server, proxy, attach, eventu
     client = attach()
     client.series(run.run_id)
     publisher = Publisher(proxy.address, server.token).start()
-    metadata = client._metadata
+    metadata = client._calls.metadata
     with dial(proxy.address) as bare:
         ask = method(bare, MONITOR, "ListRuns")
         ask(b"", timeout=5, metadata=metadata)
@@ -114,7 +114,7 @@ def test_a_viewer_that_never_reads_for_a_minute_is_closed(run, server, attach, v
     with dial(server.address) as channel:
         asked = viewer.watch(viewer.Watch(run.run_id, None, Demand(30, 512), acknowledges=True))
         call = method(channel, MONITOR, "WatchRun")(
-            asked, metadata=Client(server.address, server.token)._metadata
+            asked, metadata=Client(server.address, server.token)._calls.metadata
         )
         eventually(lambda: server._gate.active["viewers"] == 2)
         run.train(fps=30, picture=50_000)

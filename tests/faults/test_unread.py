@@ -76,7 +76,7 @@ def test_an_old_client_that_never_reads_is_swept_out(
     assert unread.stuck >= 0.1, "gRPC takes a few megabytes, and then no more"
 
     def swept():
-        client._ask("ListRuns", b"", 2)
+        client._calls.ask("ListRuns", b"", 2)
         return server._gate.active["viewers"] == 0
 
     eventually(swept, 5)

@@ -89,8 +89,8 @@ def test_asking_at_ten_hertz_asks_the_server_seldom(local, client, monkeypatch):
     local.loss(0, 10)
     client.series(local.run_id)
     asked = []
-    ask = client._ask
-    monkeypatch.setattr(client, "_ask", lambda rpc, *a: asked.append(rpc) or ask(rpc, *a))
+    ask = client._calls.ask
+    monkeypatch.setattr(client._calls, "ask", lambda rpc, *a: asked.append(rpc) or ask(rpc, *a))
     for _ in range(50):
         client.runs()
         client.run(local.run_id)
@@ -418,7 +418,7 @@ def test_no_server_a_wrong_token_and_none(server, broker):
     with pytest.raises(AttachError, match="HOST:PORT"):
         Client("somewhere")
     with pytest.raises(AttachError, match=r"connect\(\)"):
-        Client(server.address)._ask("ListRuns", b"", 1)
+        Client(server.address)._calls.ask("ListRuns", b"", 1)
 
 
 def test_closing_lets_everything_go(local, server):

@@ -151,7 +151,7 @@ def road(server, monkeypatch):
 
 
 def replayed(client, request):
-    return wire.read_sent(client._ask("SendCommand", request, 5.0))
+    return wire.read_sent(client._calls.ask("SendCommand", request, 5.0))
 
 
 def test_a_recorded_command_acts_once(road, broker, run_id):

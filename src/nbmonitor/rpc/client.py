@@ -7,22 +7,22 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
-import numpy as np
 
 from nbmonitor.errors import AttachError, InputError, UnknownRunError
 from nbmonitor.events import CommandRecord, CommandState, LinkState, Status
-from nbmonitor.interfaces import Window
-from nbmonitor.rpc import codec, threads
+from nbmonitor.rpc import threads
 from nbmonitor.rpc.absence import QUIET, Absence
 from nbmonitor.rpc.acquaintance import Acquaintance
 from nbmonitor.rpc.bearer import Bearer
-from nbmonitor.rpc.channel import check, code_of, dial, explain, explain_closely, method
+from nbmonitor.rpc.calls import Calls
+from nbmonitor.rpc.channel import code_of, explain, explain_closely
 from nbmonitor.rpc.codec import audits
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.watching import Watching
+from nbmonitor.rpc.windows import Windows
 from nbmonitor.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from nbmonitor.audit import AuditRow
     from nbmonitor.events import Command, Event, RunInfo, SeriesKind
-    from nbmonitor.interfaces import Axis, SeriesInfo
+    from nbmonitor.interfaces import Axis, SeriesInfo, Window
     from nbmonitor.rpc.ssh import Tunnel
     from nbmonitor.rpc.tls import Tls
 
@@ -45,7 +45,6 @@ SILENT = {  # errors that say no more than that nobody answered
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-WINDOWS = 64  # of series, kept to be shown while the link is down
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +116,19 @@ class Client:
         lost_after: float = 30.0,
     ) -> None:
         self.forked = False
-        self._target = check(address)
-        self._address = name or self._target
-        self._tls = tls
-        self._metadata = Bearer(token, actor)
+        self._calls = Calls(address, tls, Bearer(token, actor))
+        self._address = name or self._calls.target
         self._tunnel = tunnel
         self.chosen = ""  # id of the run that was asked for with the address; "" for the newest
         self._said = 0.0  # monotonic clock of the last event of any run
         self._monotonic = monotonic
         self._absence = Absence(self._address, lost_after)
-        self._channel: grpc.Channel | None = None
         self._lock = threading.Lock()
         self._runs: dict[str, RunInfo] = {}  # oldest first
         self._all: Watching | None = None
         self._watches: dict[str, Watching] = {}
         self._everywhere: tuple[Subscription, ...] = ()
-        self._windows: OrderedDict[tuple[object, ...], tuple[int, Window]] = OrderedDict()
+        self._windows = Windows()
         self._mine: OrderedDict[str, None] = OrderedDict()
         self._server = Acquaintance()
         self._measured = 0.0
@@ -143,22 +139,21 @@ class Client:
     def connect(self, timeout: float = 5.0) -> Client:
         """Attach. Raises :class:`~nbmonitor.errors.AttachError` with the remedy."""
         end = time.monotonic() + timeout
-        channel = self._channel = dial(self._target, self._tls)
+        self._calls.open()
         # Both at once, as soon as the server is there: on a long road every turn counts. The watch brings the runs.
-        watch = Watching(channel, self._metadata, "", on_seen=self._seen, monotonic=self._monotonic)
-        self._all = watch.start()
+        watch = self._all = self._watching("").start()
         try:
             answered = self._server.asks()
-            answered(self._first_word(channel, timeout))
+            answered(self._calls.first("GetServerInfo", timeout))
             watch.begun(max(end - time.monotonic(), 0.1))
         except (grpc.RpcError, InputError) as error:
-            self._all, self._channel = None, None
+            self._all = None
             watch.stop()
             watch.join()
-            channel.close()
+            self._calls.close()
             text = str(error)
             if isinstance(error, grpc.RpcError):
-                text = explain_closely(error, self._target, self._tls)
+                text = explain_closely(error, self._calls.target, self._calls.tls)
             raise AttachError(text) from error
         return self
 
@@ -169,7 +164,6 @@ class Client:
         with self._lock:
             watches = [w for w in (self._all, *self._watches.values()) if w is not None]
             self._all, self._watches = None, {}
-            channel, self._channel = self._channel, None
             boxes = [*self._everywhere, *(b for w in watches for b in w.boxes)]
         for watch in watches:
             watch.stop()
@@ -177,8 +171,7 @@ class Client:
             box.close()
         for watch in watches:
             watch.join()
-        if channel is not None:
-            channel.close()
+        self._calls.close()
         if self._tunnel is not None:
             self._tunnel.close()
 
@@ -186,7 +179,7 @@ class Client:
         """Who answers, and the seconds that took. Raises :class:`~nbmonitor.errors.AttachError`."""
         began = time.perf_counter()
         try:
-            answer = self._ask("GetServerInfo", b"", timeout)
+            answer = self._calls.ask("GetServerInfo", b"", timeout)
             return wire.read_server_info(answer), time.perf_counter() - began
         except (grpc.RpcError, InputError) as error:
             text = explain(error, self._address) if isinstance(error, grpc.RpcError) else str(error)
@@ -270,29 +263,11 @@ class Client:
         max_points: int = 1000,
     ) -> Window:
         """Points of a series for drawing; while the server does not answer, those of the last answer."""
-        key = (run_id, name, kind, axis, lo, hi, max_points)
         watch = self._watches.get(run_id)
         index = watch.series if watch is not None else ()
         count = next((s.count for s in index if s.name == name and s.kind == kind), -1)
-        with self._lock:
-            had = self._windows.get(key)
-        if had is not None and had[0] == count:  # nothing was added since
-            return had[1]
-        # The link is shown as it is; a chart that goes blank would only say it again.
-        kept = had[1] if had else Window(np.zeros(0), np.zeros(0, np.float32), 0, exact=True)
-        if not self._answers():
-            return kept
         asked = wire.History(run_id, (name,), kind, axis, lo, hi, max_points)
-        try:
-            found = wire.read_window(self._ask("GetHistory", wire.ask_history(asked), DEADLINE))
-        except (grpc.RpcError, InputError, AttachError):
-            return kept
-        with self._lock:
-            self._windows[key] = (count, found)
-            self._windows.move_to_end(key)
-            while len(self._windows) > WINDOWS:
-                self._windows.popitem(last=False)
-        return found
+        return self._windows.get(asked, count, self._fetch)
 
     def events(self, run_id: str, *, limit: int = 200) -> Sequence[Event]:
         """The latest sparse events, oldest first."""
@@ -321,7 +296,7 @@ class Client:
                 self._mine.popitem(last=False)
             meant = self._server.meant(command, self._runs.get(command.run_id))
         try:
-            record = wire.read_sent(self._ask("SendCommand", wire.send(meant), SENDING))
+            record = wire.read_sent(self._calls.ask("SendCommand", wire.send(meant), SENDING))
         except (grpc.RpcError, InputError, AttachError) as error:
             text = explain(error, self._address) if isinstance(error, grpc.RpcError) else str(error)
             state = CommandState.UNCONFIRMED
@@ -337,7 +312,7 @@ class Client:
             return ()
         asked = audits.ask(audits.Asked(run_id, limit=limit))
         try:
-            return audits.read_answer(self._ask("ListAuditEvents", asked, DEADLINE))[0]
+            return audits.read_answer(self._calls.ask("ListAuditEvents", asked, DEADLINE))[0]
         except (grpc.RpcError, InputError, AttachError):
             return ()
 
@@ -387,34 +362,21 @@ class Client:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    def _first_word(self, channel: grpc.Channel, timeout: float) -> bytes:
-        ask = method(channel, codec.MONITOR, "GetServerInfo")
-        try:  # a server may be late
-            answer = ask(b"", timeout=timeout, metadata=self._metadata, wait_for_ready=True)
-        except grpc.RpcError as error:
-            if error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise
-            answer = ask(
-                b"", timeout=0.2, metadata=self._metadata
-            )  # says why there is no connection
-        found: bytes = answer
-        return found
-
-    def _ask(self, rpc: str, request: bytes, timeout: float) -> bytes:
-        channel = self._channel
-        if channel is None:
-            raise AttachError("This client is not connected. Call connect() first.")
-        ask = method(channel, codec.MONITOR, rpc)
+    def _fetch(self, asked: wire.History) -> Window | None:
+        """A window from the server; None while it does not answer."""
+        if not self._answers():
+            return None
         try:
-            answer: bytes = ask(request, timeout=timeout, metadata=self._metadata)
-        except ValueError as error:  # closed meanwhile
-            raise AttachError("This client was closed.") from error
-        return answer
+            return wire.read_window(
+                self._calls.ask("GetHistory", wire.ask_history(asked), DEADLINE)
+            )
+        except (grpc.RpcError, InputError, AttachError):
+            return None
 
     def _look_for(self, run_id: str) -> None:
         """Ask the server for a run that was not told of yet."""
         try:
-            found = wire.read_runs(self._ask("ListRuns", b"", DEADLINE))
+            found = wire.read_runs(self._calls.ask("ListRuns", b"", DEADLINE))
         except (grpc.RpcError, InputError):
             found = ()
         with self._lock:
@@ -431,18 +393,18 @@ class Client:
             if watch is not None and not watch.over:
                 watch.used = time.monotonic()
                 return watch
-            if self._channel is None:
-                raise AttachError("This client is not connected. Call connect() first.")
-            watch = Watching(
-                self._channel,
-                self._metadata,
-                run_id,
-                cursor=cursor,
-                on_seen=self._seen,
-                monotonic=self._monotonic,
-            )
-            self._watches[run_id] = watch.start()
+            watch = self._watches[run_id] = self._watching(run_id, cursor).start()
             return watch
+
+    def _watching(self, run_id: str, cursor: int | None = None) -> Watching:
+        return Watching(
+            self._calls.channel,
+            self._calls.metadata,
+            run_id,
+            cursor=cursor,
+            on_seen=self._seen,
+            monotonic=self._monotonic,
+        )
 
     def _ready(self, run_id: str) -> Watching:
         watch = self._watch(run_id)
@@ -492,20 +454,17 @@ class Client:
 
     def _measure(self) -> None:
         """Start a round trip now and then; the answer is noted when it comes."""
-        now, channel = time.monotonic(), self._channel
-        if channel is None or now - self._measured < MEASURE:
+        now = time.monotonic()
+        if now - self._measured < MEASURE:
             return
         self._measured = now
-
         answered = self._server.asks()
 
-        def note(call: Any) -> None:
-            if call.code() is grpc.StatusCode.OK:
-                with contextlib.suppress(InputError):
-                    answered(call.result())
+        def note(answer: bytes) -> None:
+            with contextlib.suppress(InputError):
+                answered(answer)
 
-        ask = method(channel, codec.MONITOR, "GetServerInfo")
-        ask.future(b"", timeout=DEADLINE, metadata=self._metadata).add_done_callback(note)
+        self._calls.begin("GetServerInfo", DEADLINE, note)
 
     def _linked(self, info: RunInfo) -> RunInfo:
         """A run with the state of the whole road: from the trainer to its server, and from there to here."""
