@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from nbmonitor.rpc import codec
-from nbmonitor.rpc.auth import metadata
 from nbmonitor.rpc.channel import dial, method
+from nbmonitor.rpc.trust.auth import metadata
 from remote.notebook import Notebook
 from remote.places import Place
 

@@ -7,8 +7,8 @@ import sys
 import nbmonitor  # noqa: F401 (sets what gRPC has to find before it is imported)
 from nbmonitor.broker import Broker
 from nbmonitor.errors import UnknownRunError
-from nbmonitor.rpc.auth import read_token
 from nbmonitor.rpc.server import Server
+from nbmonitor.rpc.trust.auth import read_token
 from nbmonitor.store.memory import MemoryStore
 
 broker = Broker(MemoryStore())

@@ -14,8 +14,8 @@ import numpy as np
 
 import nbmonitor
 from nbmonitor.events import RunInfo
-from nbmonitor.rpc.auth import read_token
 from nbmonitor.rpc.publisher import Publisher
+from nbmonitor.rpc.trust.auth import read_token
 from nbmonitor.training.run import Run
 
 address, token_file, runs, rate, tile = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])

@@ -14,8 +14,8 @@ import numpy as np
 
 import nbmonitor  # noqa: F401 (sets what gRPC has to find before it is imported)
 from nbmonitor.events import Demand, Scalars
-from nbmonitor.rpc.auth import read_token
 from nbmonitor.rpc.client import Client
+from nbmonitor.rpc.trust.auth import read_token
 
 address, token_file, count, seconds = *sys.argv[1:3], int(sys.argv[3]), float(sys.argv[4])
 token, wake = read_token(token_file), threading.Event()

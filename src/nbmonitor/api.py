@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nbmonitor.interfaces import Sink
     from nbmonitor.rpc.client import Client
     from nbmonitor.rpc.server import Server
-    from nbmonitor.rpc.tls import Tls
+    from nbmonitor.rpc.trust.tls import Tls
     from nbmonitor.settings import Settings
 
 
@@ -158,7 +158,7 @@ def attach(
         A file with a token for that server (read again when it changes), or the token. Default: what a server on this
         machine announced for that address.
     tls
-        How to check the server's certificate, see :class:`nbmonitor.rpc.tls.Tls`: pinned on first use by default.
+        How to check the server's certificate, see :class:`nbmonitor.rpc.trust.tls.Tls`: pinned on first use by default.
     timeout
         Seconds to wait for the server.
 
@@ -254,7 +254,7 @@ def _ranks() -> tuple[int, int]:
 
 def _token(settings: Settings) -> Callable[[], str | None] | None:
     """Token for the server of the settings: of the file that is named, else of the one that listens there."""
-    from nbmonitor.rpc.bearer import TokenFile
+    from nbmonitor.rpc.roads.bearer import TokenFile
 
     file = settings.token_file
     if not file:
@@ -266,7 +266,7 @@ def _token(settings: Settings) -> Callable[[], str | None] | None:
 def _tls(settings: Settings) -> Tls | bool | None:
     """How to check the server of the settings: one of this machine announced its certificate."""
     from nbmonitor.rpc.configured import client_tls
-    from nbmonitor.rpc.tls import Tls
+    from nbmonitor.rpc.trust.tls import Tls
 
     where = addresses.parse(settings.address)
     found = attaching.listening(where) if where.kind == "tcp" and where.loopback else None

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from nbmonitor.address import Address
     from nbmonitor.events import RunInfo
     from nbmonitor.rpc.client import Client
-    from nbmonitor.rpc.discovery import Found
-    from nbmonitor.rpc.ssh import Tunnel
-    from nbmonitor.rpc.tls import Tls
+    from nbmonitor.rpc.roads.discovery import Found
+    from nbmonitor.rpc.roads.ssh import Tunnel
+    from nbmonitor.rpc.trust.tls import Tls
 
 SSH = 25.0  # seconds for ssh to get through, twice
 SHOWN = 8  # runs in a table
@@ -51,7 +51,7 @@ def attach(
             token_file if token_file is not None or found is None else found.token_file, where
         )
     if tls is None and found is not None and found.fingerprint and dial.kind == "tcp":
-        from nbmonitor.rpc.tls import Tls as Checked
+        from nbmonitor.rpc.trust.tls import Tls as Checked
 
         tls = Checked(fingerprint=found.fingerprint)
     return _connected(dial, word, timeout, name=str(where), tls=tls), run
@@ -59,7 +59,7 @@ def attach(
 
 def named(run: str) -> tuple[Found, str]:
     """The server of this machine that has a run, by the run's name or id, and that run's id."""
-    from nbmonitor.rpc import discovery
+    from nbmonitor.rpc.roads import discovery
 
     found, meant = discovery.choose(discovery.servers(), run)
     return found, meant.run_id if meant is not None else ""
@@ -78,8 +78,8 @@ def table(runs: Sequence[RunInfo], shown: str) -> str:
 
 
 def _over_ssh(where: Address, ssh: str, timeout: float) -> tuple[Client, str]:
-    from nbmonitor.rpc import discovery
-    from nbmonitor.rpc.ssh import Tunnel
+    from nbmonitor.rpc.roads import discovery
+    from nbmonitor.rpc.roads.ssh import Tunnel
 
     tunnel = Tunnel(where, ssh).start(SSH)
     try:
@@ -118,7 +118,7 @@ def _connected(
 
 def listening(where: Address) -> Found | None:
     """The server of this machine that announced an address; of others nothing is announced here."""
-    from nbmonitor.rpc import discovery
+    from nbmonitor.rpc.roads import discovery
 
     if not where.loopback:
         return None
@@ -133,7 +133,7 @@ def listening(where: Address) -> Found | None:
 
 
 def _file(path: str | os.PathLike[str] | None, where: Address) -> Callable[[], str]:
-    from nbmonitor.rpc.bearer import TokenFile
+    from nbmonitor.rpc.roads.bearer import TokenFile
 
     if path is not None:
         return TokenFile(os.fspath(path))

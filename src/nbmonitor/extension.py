@@ -278,7 +278,7 @@ def _keywords(options: Mapping[str, str]) -> dict[str, Any]:
     out: dict[str, Any] = {"token_file": options["token_file"]} if "token_file" in options else {}
     asked: dict[str, Any] = {k.removeprefix("tls_"): v for k, v in options.items() if k in _TLS}
     if asked:
-        from nbmonitor.rpc.tls import Tls
+        from nbmonitor.rpc.trust.tls import Tls
 
         out["tls"] = Tls(**asked)
     return out

@@ -18,7 +18,7 @@ def arguments(_parser: argparse.ArgumentParser) -> None:
 def main(_options: argparse.Namespace) -> int:
     """Print the table."""
     from nbmonitor import api
-    from nbmonitor.rpc import discovery
+    from nbmonitor.rpc.roads import discovery
 
     servers = discovery.servers()
     if not servers:

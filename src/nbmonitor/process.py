@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nbmonitor.interfaces import Audit
-    from nbmonitor.rpc.announcement import Announcement
     from nbmonitor.rpc.publisher import Publisher
+    from nbmonitor.rpc.roads.announcement import Announcement
     from nbmonitor.rpc.server import Server
-    from nbmonitor.rpc.tls import Tls
+    from nbmonitor.rpc.trust.tls import Tls
     from nbmonitor.settings import Settings
     from nbmonitor.training.run import Run
 
@@ -66,9 +66,9 @@ class Process:
         settings' one, else of a new one that goes with the server. ``how`` goes before what the settings say for
         :class:`nbmonitor.rpc.server.Server`.
         """
-        from nbmonitor.rpc import auth
-        from nbmonitor.rpc.announcement import Announcement
         from nbmonitor.rpc.configured import server_options
+        from nbmonitor.rpc.roads.announcement import Announcement
+        from nbmonitor.rpc.trust import auth
 
         with self._lock:
             if self.server is None:

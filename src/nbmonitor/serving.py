@@ -123,7 +123,7 @@ def _tell(broker: Broker, stop: _Stop) -> None:
 
 def _token_file(asked: str, unix: str, port: int | None) -> Path:
     """The file with this server's tokens, made when it is not there. It stays, for the next one on the same place."""
-    from nbmonitor.rpc import keys, places
+    from nbmonitor.rpc.trust import keys, places
 
     if asked:
         path = Path(asked).expanduser().absolute()
@@ -144,7 +144,7 @@ def _token_file(asked: str, unix: str, port: int | None) -> Path:
 
 def _socket(unix: str, port: int | None, *, tls: bool) -> Path | None:
     """The Unix socket: as asked for; or, beside a port with TLS, one of ours for those who are on this machine."""
-    from nbmonitor.rpc import places
+    from nbmonitor.rpc.trust import places
 
     if unix:
         return Path(unix).expanduser().absolute()

@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Do it; returns the exit status."""
-    from nbmonitor.rpc import issuing, keys
+    from nbmonitor.rpc.trust import issuing, keys
 
     file = Path(options.file) if options.file else _the_servers()
     if options.what == "make":
@@ -64,7 +64,7 @@ def main(options: argparse.Namespace) -> int:
 
 def _the_servers() -> Path:
     """The token file of the one server on this machine."""
-    from nbmonitor.rpc import discovery
+    from nbmonitor.rpc.roads import discovery
 
     found = sorted({s.token_file for s in discovery.servers()})
     if len(found) != 1:

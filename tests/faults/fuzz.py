@@ -57,9 +57,9 @@ from nbmonitor.events import (
     Status,
 )
 from nbmonitor.rpc import codec
-from nbmonitor.rpc.auth import metadata
 from nbmonitor.rpc.codec import audits, trainer, viewer
 from nbmonitor.rpc.server import Server
+from nbmonitor.rpc.trust.auth import metadata
 from nbmonitor.store.memory import MemoryStore
 
 CRASHERS = Path(__file__).parent / "crashers"

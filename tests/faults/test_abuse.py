@@ -35,12 +35,12 @@ from nbmonitor.events import (
     Scalars,
 )
 from nbmonitor.rpc import bounds, codec
-from nbmonitor.rpc.auth import metadata
 from nbmonitor.rpc.channel import method
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.codec import values, viewer
 from nbmonitor.rpc.publisher import Publisher
+from nbmonitor.rpc.trust.auth import metadata
 from nbmonitor.store.memory import MemoryStore
 from nbmonitor.training.run import Run
 

@@ -10,9 +10,9 @@ import pytest
 
 from nbmonitor.events import Demand, Scalars
 from nbmonitor.rpc import monitor, pacing, showing
-from nbmonitor.rpc.auth import metadata
 from nbmonitor.rpc.channel import dial, method
 from nbmonitor.rpc.codec import MONITOR, viewer
+from nbmonitor.rpc.trust.auth import metadata
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ from nbmonitor.broker import Broker
 from nbmonitor.errors import AttachError
 from nbmonitor.events import CommandState, RunInfo, RunState, Status
 from nbmonitor.events import Event as Said
-from nbmonitor.rpc import auth, discovery
-from nbmonitor.rpc.announcement import Announcement
+from nbmonitor.rpc.roads import discovery
+from nbmonitor.rpc.roads.announcement import Announcement
 from nbmonitor.rpc.server import Server
+from nbmonitor.rpc.trust import auth
 from nbmonitor.store.memory import MemoryStore
 
 

@@ -8,11 +8,12 @@ import pytest
 from nbmonitor import settings
 from nbmonitor.broker import Broker
 from nbmonitor.errors import SettingError
-from nbmonitor.rpc import configured, places
-from nbmonitor.rpc.certificates import CertificateFiles
+from nbmonitor.rpc import configured
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.server import Server
-from nbmonitor.rpc.tls import Tls
+from nbmonitor.rpc.trust import places
+from nbmonitor.rpc.trust.certificates import CertificateFiles
+from nbmonitor.rpc.trust.tls import Tls
 from nbmonitor.store.memory import MemoryStore
 
 

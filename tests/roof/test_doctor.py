@@ -19,11 +19,11 @@ from nbmonitor.cli import main
 from nbmonitor.doctor import machine, modes, report, road, software, trust
 from nbmonitor.doctor.report import Finding, Report, Scene, Setting
 from nbmonitor.process import process
-from nbmonitor.rpc import auth
-from nbmonitor.rpc.certificates import fingerprint, first_der
 from nbmonitor.rpc.publisher import Publisher
-from nbmonitor.rpc.selfsigned import self_signed
 from nbmonitor.rpc.server import Server
+from nbmonitor.rpc.trust import auth
+from nbmonitor.rpc.trust.certificates import fingerprint, first_der
+from nbmonitor.rpc.trust.selfsigned import self_signed
 from nbmonitor.store.memory import MemoryStore
 
 QUICK = (*machine.CHECKS, *trust.CHECKS, *software.CHECKS)

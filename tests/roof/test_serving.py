@@ -32,10 +32,11 @@ from nbmonitor.events import (
     Scalars,
     Status,
 )
-from nbmonitor.rpc import auth, health
+from nbmonitor.rpc import health
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.publisher import Publisher
-from nbmonitor.rpc.tls import Tls
+from nbmonitor.rpc.trust import auth
+from nbmonitor.rpc.trust.tls import Tls
 
 pytestmark = pytest.mark.slow
 

@@ -13,13 +13,14 @@ import pytest
 
 from nbmonitor.errors import ServerError, SettingError
 from nbmonitor.events import Command, CommandKind, CommandState, RunInfo
-from nbmonitor.rpc import auth, codec, issuing, keys, limits
-from nbmonitor.rpc.auth import GIVES, NEEDS, TOKENLESS, Auth, Caller, metadata
+from nbmonitor.rpc import codec, limits
 from nbmonitor.rpc.client import Client
-from nbmonitor.rpc.keys import Keyring
 from nbmonitor.rpc.publisher import Publisher
-from nbmonitor.rpc.refusals import HOSTS, QUIET, Refusals, host_of
 from nbmonitor.rpc.server import Server
+from nbmonitor.rpc.trust import auth, issuing, keys
+from nbmonitor.rpc.trust.auth import GIVES, NEEDS, TOKENLESS, Auth, Caller, metadata
+from nbmonitor.rpc.trust.keys import Keyring
+from nbmonitor.rpc.trust.refusals import HOSTS, QUIET, Refusals, host_of
 
 OWNER = "o" * 43
 TOKENS = {"owner": OWNER, "controller": "c" * 43, "viewer": "v" * 43, "trainer": "t" * 43}

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 import pytest
 
 from nbmonitor.errors import AttachError, ServerError, SettingError
-from nbmonitor.rpc import auth, issuing, keys
-from nbmonitor.rpc.keys import Keyring
+from nbmonitor.rpc.trust import auth, issuing, keys
+from nbmonitor.rpc.trust.keys import Keyring
 
 OWNER, ADA, BOB = "o" * 43, "a" * 43, "b" * 43
 

@@ -443,9 +443,9 @@ def test_a_watch_that_nobody_uses_ends(local, client, monkeypatch, eventually):
 
 
 def test_a_viewer_that_never_reads_turns_into_a_resync_and_not_into_memory(local, server):
-    from nbmonitor.rpc.auth import metadata
     from nbmonitor.rpc.channel import dial, method
     from nbmonitor.rpc.codec import MONITOR, viewer
+    from nbmonitor.rpc.trust.auth import metadata
 
     asked = viewer.watch(viewer.Watch(local.run_id, None))
     with dial(server.address) as channel:

@@ -22,11 +22,11 @@ from nbmonitor.events import (
     Status,
 )
 from nbmonitor.rpc import codec
-from nbmonitor.rpc.auth import metadata
 from nbmonitor.rpc.codec import ingest_pb2 as pb
 from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.outgoing import WAITING, Outgoing
 from nbmonitor.rpc.server import Server
+from nbmonitor.rpc.trust.auth import metadata
 
 PATHS = [codec.CONTRACT, codec.INGEST]
 

@@ -12,9 +12,9 @@ import pytest
 
 from nbmonitor.events import RunInfo
 from nbmonitor.rpc import codec
-from nbmonitor.rpc.auth import metadata
 from nbmonitor.rpc.channel import OPTIONS as CLIENT_OPTIONS
 from nbmonitor.rpc.server import OPTIONS, Server
+from nbmonitor.rpc.trust.auth import metadata
 from nbmonitor.rpc.v1 import ingest_pb2, monitor_pb2
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED

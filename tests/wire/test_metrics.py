@@ -9,8 +9,8 @@ import grpc
 import pytest
 
 from nbmonitor.rpc import codec
-from nbmonitor.rpc.auth import metadata
 from nbmonitor.rpc.metrics import BOUNDS, UNKNOWN, Figures, Metrics, told
+from nbmonitor.rpc.trust.auth import metadata
 
 LIST = f"/{codec.MONITOR}/ListRuns"
 WATCH = f"/{codec.MONITOR}/WatchRun"

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from nbmonitor.events import Command, CommandKind, CommandState, LinkState, RunState
-from nbmonitor.rpc import auth
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.publisher import Publisher
+from nbmonitor.rpc.trust import auth
 
 HERE = Path(__file__).parent
 

@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.message_factory import GetMessageClass
 
 from nbmonitor.rpc import codec, reflection
-from nbmonitor.rpc.auth import metadata
+from nbmonitor.rpc.trust.auth import metadata
 
 stock = pytest.importorskip(
     "grpc_reflection.v1alpha.proto_reflection_descriptor_database",

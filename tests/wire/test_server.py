@@ -18,14 +18,16 @@ import pytest
 
 from nbmonitor.errors import AttachError, ServerError
 from nbmonitor.events import CommandState, RunInfo
-from nbmonitor.rpc import auth, codec, discovery, health, places
-from nbmonitor.rpc.auth import metadata
+from nbmonitor.rpc import codec, health
 from nbmonitor.rpc.channel import explain
 from nbmonitor.rpc.codec import viewer
-from nbmonitor.rpc.discovery import Announced
 from nbmonitor.rpc.limits import Refused
+from nbmonitor.rpc.roads import discovery
+from nbmonitor.rpc.roads.discovery import Announced
 from nbmonitor.rpc.server import Server
 from nbmonitor.rpc.threads import Pool, back_off
+from nbmonitor.rpc.trust import auth, places
+from nbmonitor.rpc.trust.auth import metadata
 
 
 @pytest.fixture

@@ -22,12 +22,13 @@ from nbmonitor.address import parse
 from nbmonitor.broker import Broker
 from nbmonitor.errors import AttachError
 from nbmonitor.events import Command, CommandKind, CommandState, LinkState, RunInfo
-from nbmonitor.rpc import auth, discovery, places
-from nbmonitor.rpc.announcement import Announcement
 from nbmonitor.rpc.client import Client
+from nbmonitor.rpc.roads import discovery
+from nbmonitor.rpc.roads.announcement import Announcement
+from nbmonitor.rpc.roads.shell import Listing, script
+from nbmonitor.rpc.roads.ssh import Tunnel, _remote, _with_us
 from nbmonitor.rpc.server import Server
-from nbmonitor.rpc.shell import Listing, script
-from nbmonitor.rpc.ssh import Tunnel, _remote, _with_us
+from nbmonitor.rpc.trust import auth, places
 from nbmonitor.store.memory import MemoryStore
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
@@ -311,7 +312,7 @@ ATTACH = """
 import os, sys, time
 from nbmonitor.address import parse
 from nbmonitor.rpc.client import Client
-from nbmonitor.rpc.ssh import Tunnel
+from nbmonitor.rpc.roads.ssh import Tunnel
 tunnel = Tunnel(parse("ssh://box"), sys.argv[1]).start()
 client = Client(tunnel.target, tunnel.token, tunnel=tunnel).connect()
 child = os.fork()

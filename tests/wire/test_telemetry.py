@@ -10,8 +10,8 @@ import pytest
 from nbmonitor.errors import EnvironmentMissingError
 from nbmonitor.process import Process
 from nbmonitor.rpc import codec, telemetry
-from nbmonitor.rpc.auth import metadata
 from nbmonitor.rpc.metrics import Metrics
+from nbmonitor.rpc.trust.auth import metadata
 from nbmonitor.settings import Settings
 
 sdk = pytest.importorskip(

@@ -29,14 +29,19 @@ from cryptography.x509.oid import NameOID
 from nbmonitor.address import parse
 from nbmonitor.errors import AttachError, EnvironmentMissingError, ServerError
 from nbmonitor.events import RunInfo
-from nbmonitor.rpc import certificates, places, selfsigned, tls
-from nbmonitor.rpc.certificates import CertificateFiles, Certificates, fingerprint, same_fingerprint
 from nbmonitor.rpc.channel import dial
 from nbmonitor.rpc.client import Client
-from nbmonitor.rpc.known import Known
 from nbmonitor.rpc.publisher import Publisher
 from nbmonitor.rpc.server import Server
-from nbmonitor.rpc.tls import Tls
+from nbmonitor.rpc.trust import certificates, places, selfsigned, tls
+from nbmonitor.rpc.trust.certificates import (
+    CertificateFiles,
+    Certificates,
+    fingerprint,
+    same_fingerprint,
+)
+from nbmonitor.rpc.trust.known import Known
+from nbmonitor.rpc.trust.tls import Tls
 
 DAY = dt.timedelta(days=1)
 

@@ -8,8 +8,8 @@ import time
 import numpy as np
 
 from nbmonitor.events import Column, CommandState, Event, RunInfo, RunState, Scalars, Status
-from nbmonitor.rpc.auth import read_token
 from nbmonitor.rpc.publisher import Publisher
+from nbmonitor.rpc.trust.auth import read_token
 
 address, token_file, how = sys.argv[1:4]
 publisher = Publisher(address, read_token(token_file), retry=(0.02, 0.2)).start()

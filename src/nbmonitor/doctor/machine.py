@@ -16,7 +16,8 @@ import psutil
 
 from nbmonitor.doctor.report import Finding
 from nbmonitor.process import process
-from nbmonitor.rpc import auth, discovery
+from nbmonitor.rpc.roads import discovery
+from nbmonitor.rpc.trust import auth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

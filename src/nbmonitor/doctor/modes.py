@@ -12,11 +12,12 @@ from nbmonitor.broker import Broker
 from nbmonitor.doctor.report import Finding
 from nbmonitor.errors import NbMonitorError
 from nbmonitor.events import Column, CommandState, Event, RunInfo, RunState, Scalars, Status
-from nbmonitor.rpc import auth, codec
+from nbmonitor.rpc import codec
 from nbmonitor.rpc.channel import method
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.publisher import Publisher
 from nbmonitor.rpc.server import Server
+from nbmonitor.rpc.trust import auth
 from nbmonitor.store import open_store
 
 if TYPE_CHECKING:

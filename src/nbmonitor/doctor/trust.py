@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from nbmonitor.doctor.report import Finding
 from nbmonitor.errors import NbMonitorError, SettingError
 from nbmonitor.process import process
-from nbmonitor.rpc import certificates, keys
-from nbmonitor.rpc.places import exposed
+from nbmonitor.rpc.trust import certificates, keys
+from nbmonitor.rpc.trust.places import exposed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from nbmonitor.rpc.channel import check, dial, method
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbmonitor.rpc.bearer import Bearer
-    from nbmonitor.rpc.tls import Tls
+    from nbmonitor.rpc.roads.bearer import Bearer
+    from nbmonitor.rpc.trust.tls import Tls
 
 
 class Calls:

@@ -9,7 +9,7 @@ import grpc
 
 from nbmonitor.address import parse
 from nbmonitor.rpc import codec
-from nbmonitor.rpc.tls import Tls, credentials, diagnose, wanted
+from nbmonitor.rpc.trust.tls import Tls, credentials, diagnose, wanted
 
 READS = ("GetServerInfo", "ListRuns", "GetHistory", "ListCommands", "ListAuditEvents")
 """RPCs that may be asked again without harm. A command is not among them: nobody knows whether it arrived."""

@@ -16,11 +16,11 @@ from nbmonitor.events import CommandRecord, CommandState, LinkState, Status
 from nbmonitor.rpc import threads
 from nbmonitor.rpc.absence import QUIET, Absence
 from nbmonitor.rpc.acquaintance import Acquaintance
-from nbmonitor.rpc.bearer import Bearer
 from nbmonitor.rpc.calls import Calls
 from nbmonitor.rpc.channel import code_of, explain, explain_closely
 from nbmonitor.rpc.codec import audits
 from nbmonitor.rpc.codec import viewer as wire
+from nbmonitor.rpc.roads.bearer import Bearer
 from nbmonitor.rpc.watching import Watching
 from nbmonitor.rpc.windows import Windows
 from nbmonitor.subscription import Subscription
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from nbmonitor.audit import AuditRow
     from nbmonitor.events import Command, Event, RunInfo, SeriesKind
     from nbmonitor.interfaces import Axis, SeriesInfo, Window
-    from nbmonitor.rpc.ssh import Tunnel
-    from nbmonitor.rpc.tls import Tls
+    from nbmonitor.rpc.roads.ssh import Tunnel
+    from nbmonitor.rpc.trust.tls import Tls
 
 DEADLINE = 2.0  # seconds that a dashboard can wait for an answer
 SENDING = 1.5  # and for the one to a command, in the thread that paints

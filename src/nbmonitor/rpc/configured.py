@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbmonitor.address import parse
 from nbmonitor.errors import SettingError
-from nbmonitor.rpc.certificates import CertificateFiles
-from nbmonitor.rpc.tls import Tls
+from nbmonitor.rpc.trust.certificates import CertificateFiles
+from nbmonitor.rpc.trust.tls import Tls
 
 if TYPE_CHECKING:
     from nbmonitor.settings import Settings
@@ -71,7 +71,7 @@ def _certificate(settings: Settings) -> CertificateFiles | bool:
         )
     if not cert and not ca:
         return True
-    from nbmonitor.rpc.selfsigned import self_signed
+    from nbmonitor.rpc.trust.selfsigned import self_signed
 
     files = (
         (Path(cert).expanduser(), Path(key).expanduser()) if cert else self_signed(settings.host)

@@ -1,6 +1,6 @@
 """The gate in front of every handler: who calls, how many at a time, errors without inner details.
 
-A handler gets the gate and asks it ``gate.caller(context)``: the :class:`~nbmonitor.rpc.auth.Caller` of its call.
+A handler gets the gate and asks it ``gate.caller(context)``: the :class:`~nbmonitor.rpc.trust.auth.Caller` of its call.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import grpc
 from nbmonitor.errors import InputError
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.codec.trainer import RECEIVE_BYTES
-from nbmonitor.rpc.refusals import Refusals
+from nbmonitor.rpc.trust.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from nbmonitor.rpc.auth import Auth, Caller
+    from nbmonitor.rpc.trust.auth import Auth, Caller
 
 TRAINERS, VIEWERS, UNARY, WATCHES = 64, 64, 16, 8
 AGAIN = 1.0  # seconds between two looks at the token of a stream

@@ -29,11 +29,11 @@ from nbmonitor.events import (
     new_id,
 )
 from nbmonitor.rpc import codec, threads
-from nbmonitor.rpc.bearer import Bearer
 from nbmonitor.rpc.buffer import MOST
 from nbmonitor.rpc.channel import check, code_of, dial, explain_closely, method
 from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.codec import viewer
+from nbmonitor.rpc.roads.bearer import Bearer
 from nbmonitor.rpc.sending import Link, Sender
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nbmonitor.events import Heartbeat, RunInfo
-    from nbmonitor.rpc.tls import Tls
+    from nbmonitor.rpc.trust.tls import Tls
 
 DEADLINE = 5.0  # seconds of a unary call
 REMEMBERED = 1_000  # ids of commands

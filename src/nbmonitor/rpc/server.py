@@ -12,9 +12,7 @@ import grpc
 
 from nbmonitor.errors import ServerError
 from nbmonitor.events import new_id
-from nbmonitor.rpc import codec, keys, threads
-from nbmonitor.rpc.auth import Auth
-from nbmonitor.rpc.certificates import CertificateFiles, Certificates
+from nbmonitor.rpc import codec, threads
 from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.health import SERVICE as HEALTH
 from nbmonitor.rpc.health import Health
@@ -24,13 +22,16 @@ from nbmonitor.rpc.listening import close_to_others, judge_host, prepare_socket,
 from nbmonitor.rpc.metrics import Metrics
 from nbmonitor.rpc.monitor import Monitor
 from nbmonitor.rpc.reflection import Reflection
-from nbmonitor.rpc.selfsigned import self_signed
+from nbmonitor.rpc.trust import keys
+from nbmonitor.rpc.trust.auth import Auth
+from nbmonitor.rpc.trust.certificates import CertificateFiles, Certificates
+from nbmonitor.rpc.trust.selfsigned import self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nbmonitor.broker import Broker
-    from nbmonitor.rpc.auth import Caller
+    from nbmonitor.rpc.trust.auth import Caller
 
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # else a second server takes the same port, silently
@@ -65,7 +66,7 @@ class Server:
     token
         The owner's, of 32 bytes or more in printable ASCII; without it and ``token_file``, a random one.
     token_file
-        File with the tokens that are taken, read again when it changes; see :mod:`nbmonitor.rpc.keys`.
+        File with the tokens that are taken, read again when it changes; see :mod:`nbmonitor.rpc.trust.keys`.
     tokens
         Further tokens of the owner's.
     tokenless

@@ -10,7 +10,7 @@ from nbmonitor.audit import NOTEBOOK, OWN, AuditRow, whoami
 
 if TYPE_CHECKING:
     from nbmonitor.interfaces import Audit
-    from nbmonitor.rpc.auth import Caller
+    from nbmonitor.rpc.trust.auth import Caller
 
 NOBODY = "another viewer"
 

@@ -6,13 +6,14 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from nbmonitor.rpc import discovery, threads
+from nbmonitor.rpc import threads
+from nbmonitor.rpc.roads import discovery
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nbmonitor.broker import Broker
-    from nbmonitor.rpc.discovery import Announced, Found
+    from nbmonitor.rpc.roads.discovery import Announced, Found
     from nbmonitor.subscription import Subscription
 
 RUNS = 100  # the newest, in a file

@@ -18,7 +18,7 @@ from nbmonitor import address as addresses
 from nbmonitor._version import __version__
 from nbmonitor.errors import AttachError
 from nbmonitor.events import RunState
-from nbmonitor.rpc.places import keep, places
+from nbmonitor.rpc.trust.places import keep, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from nbmonitor.errors import EnvironmentMissingError, ServerError
-from nbmonitor.rpc.certificates import examine
-from nbmonitor.rpc.places import lasting_dir, private_folder, write_private
+from nbmonitor.rpc.trust.certificates import examine
+from nbmonitor.rpc.trust.places import lasting_dir, private_folder, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path

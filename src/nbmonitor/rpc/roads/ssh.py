@@ -26,15 +26,16 @@ import psutil
 
 from nbmonitor import address as addresses
 from nbmonitor.errors import AttachError
-from nbmonitor.rpc import discovery, threads
-from nbmonitor.rpc.talk import PATIENCE, Talk, end
+from nbmonitor.rpc import threads
+from nbmonitor.rpc.roads import discovery
+from nbmonitor.rpc.roads.talk import PATIENCE, Talk, end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nbmonitor.address import Address
-    from nbmonitor.rpc.discovery import Found
-    from nbmonitor.rpc.shell import Listing
+    from nbmonitor.rpc.roads.discovery import Found
+    from nbmonitor.rpc.roads.shell import Listing
 
 OPTIONS = (
     "-T",

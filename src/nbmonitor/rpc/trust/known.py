@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbmonitor.errors import AttachError
-from nbmonitor.rpc.certificates import fingerprint, same_fingerprint
-from nbmonitor.rpc.places import lasting_dir, write_private
+from nbmonitor.rpc.trust.certificates import fingerprint, same_fingerprint
+from nbmonitor.rpc.trust.places import lasting_dir, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path

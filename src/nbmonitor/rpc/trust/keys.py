@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from nbmonitor.errors import ServerError, SettingError
-from nbmonitor.rpc.places import exposed
+from nbmonitor.rpc.trust.places import exposed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

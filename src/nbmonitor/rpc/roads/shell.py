@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nbmonitor.rpc import discovery
+from nbmonitor.rpc.roads import discovery
 
 if TYPE_CHECKING:
-    from nbmonitor.rpc.discovery import Found
+    from nbmonitor.rpc.roads.discovery import Found
 
 # The places are those of `auth.places` on Linux and macOS. Whoever logs in may have other variables than a trainer, so
 # the usual place is looked at beside the one that XDG_STATE_HOME names. `read` waits for a line of ours, and ends this

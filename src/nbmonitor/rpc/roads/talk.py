@@ -12,13 +12,13 @@ import time
 from typing import IO, TYPE_CHECKING, Protocol
 
 from nbmonitor.errors import AttachError
-from nbmonitor.rpc.shell import Listing, script
+from nbmonitor.rpc.roads.shell import Listing, script
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
 
-    from nbmonitor.rpc.discovery import Found
+    from nbmonitor.rpc.roads.discovery import Found
 
 PATIENCE = 20.0  # seconds for ssh to get through
 _TAIL = 30  # lines of ssh's own words that are kept

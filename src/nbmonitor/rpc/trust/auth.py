@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Literal
 
 from nbmonitor.audit import whoami
 from nbmonitor.errors import AttachError, SettingError
-from nbmonitor.rpc import keys
-from nbmonitor.rpc.keys import Keyring, new_token, presentable
-from nbmonitor.rpc.places import keep, places, runtime_dir, write_private
-from nbmonitor.rpc.rights import GIVES, HEALTH, NEEDS, TOKENLESS, WHOSE
+from nbmonitor.rpc.trust import keys
+from nbmonitor.rpc.trust.keys import Keyring, new_token, presentable
+from nbmonitor.rpc.trust.places import keep, places, runtime_dir, write_private
+from nbmonitor.rpc.trust.rights import GIVES, HEALTH, NEEDS, TOKENLESS, WHOSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from nbmonitor.rpc.keys import Key, Role
-    from nbmonitor.rpc.rights import Right
+    from nbmonitor.rpc.trust.keys import Key, Role
+    from nbmonitor.rpc.trust.rights import Right
 
 HEADER = "authorization"
 CLIENT = "x-nbmonitor-client"  # what a client calls itself, for display

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from nbmonitor.errors import ServerError
-from nbmonitor.rpc.places import exposed
+from nbmonitor.rpc.trust.places import exposed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbmonitor.errors import SettingError
-from nbmonitor.rpc.keys import new_token, presentable, read_file, read_line, read_lines
-from nbmonitor.rpc.places import write_private
+from nbmonitor.rpc.trust.keys import new_token, presentable, read_file, read_line, read_lines
+from nbmonitor.rpc.trust.places import write_private
 
 if TYPE_CHECKING:
-    from nbmonitor.rpc.keys import Key
+    from nbmonitor.rpc.trust.keys import Key
 
 
 def create(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nbmonitor.rpc.auth import Caller
+    from nbmonitor.rpc.trust.auth import Caller
 
     Refused = Callable[[Caller, str, str], None]
 

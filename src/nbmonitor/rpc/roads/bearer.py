@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbmonitor.errors import AttachError
-from nbmonitor.rpc import auth
+from nbmonitor.rpc.trust import auth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from nbmonitor.errors import AttachError
-from nbmonitor.rpc.certificates import fingerprint, same_fingerprint
-from nbmonitor.rpc.handshake import connected
-from nbmonitor.rpc.known import Known, Pinned
-from nbmonitor.rpc.selfsigned import NAME
+from nbmonitor.rpc.trust.certificates import fingerprint, same_fingerprint
+from nbmonitor.rpc.trust.handshake import connected
+from nbmonitor.rpc.trust.known import Known, Pinned
+from nbmonitor.rpc.trust.selfsigned import NAME
 
 if TYPE_CHECKING:
     from nbmonitor.address import Address

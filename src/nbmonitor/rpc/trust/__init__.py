@@ -1,0 +1,1 @@
+"""Who may do what here, and whom a client believes: tokens, roles, refusals, certificates."""
