@@ -174,7 +174,10 @@ class Source(Protocol):
         ...
 
     def audit(self, run_id: str = "", limit: int = 200) -> Sequence[AuditRow]:
-        """The newest rows of the audit log about a run ("": about everything), newest last."""
+        """The newest rows of the audit log about a run ("": about everything), newest last.
+
+        Raises :class:`~nbmonitor.errors.AttachError` where a server does not tell them.
+        """
         ...
 
     def close(self) -> None:

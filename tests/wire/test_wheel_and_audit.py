@@ -98,6 +98,8 @@ def test_the_audit_log_reads_the_same_from_afar(people, broker, run_id, eventual
     assert {r.run_id for r in ada.audit()} == {"", run_id}, "attached to all runs, too"
     ada.close()
     eventually(lambda: [r.action for r in broker.audit(run_id)][-1] == "detach")
+    with pytest.raises(AttachError, match="not connected"):
+        ada.audit()  # "nobody did anything" would be a lie
 
 
 def test_pages_and_filters(broker, run_id):

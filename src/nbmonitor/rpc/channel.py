@@ -106,8 +106,8 @@ def explain(error: grpc.RpcError, address: str) -> str:
         )
     return (
         f"No nbmonitor server answers at {address} ({detail or code}). Expected one to listen there: is the "
-        "port right, and does it still run? When it is on another machine, first run "
-        f"`ssh -L {port}:127.0.0.1:{port} USER@THAT_MACHINE`."
+        "port right, and does it still run? On another machine: `%nbmonitor attach ssh://THAT_MACHINE`, or, for a "
+        f"trainer, `ssh -L {port}:127.0.0.1:{port} USER@THAT_MACHINE` first."
     )
 
 

@@ -307,14 +307,13 @@ class Client:
         return replace(record, command=command)
 
     def audit(self, run_id: str = "", limit: int = 200) -> Sequence[AuditRow]:
-        """The newest rows of the server's audit log, newest last; none while it does not answer."""
-        if not self._answers():
-            return ()
+        """The newest rows of the server's audit log, newest last; raises AttachError when it does not tell them."""
         asked = audits.ask(audits.Asked(run_id, limit=limit))
         try:
             return audits.read_answer(self._calls.ask("ListAuditEvents", asked, DEADLINE))[0]
-        except (grpc.RpcError, InputError, AttachError):
-            return ()
+        except (grpc.RpcError, InputError) as error:
+            text = explain(error, self._address) if isinstance(error, grpc.RpcError) else str(error)
+            raise AttachError(text) from error
 
     # --- the road ----------------------------------------------------------------------------------------------------
 
