@@ -23,6 +23,7 @@ Kind = Literal["tcp", "unix", "ssh", "name"]
 # ssh takes what begins with "-" for an option, and its own host names hold nothing else (CVE-2017-1000117).
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*|[0-9A-Fa-f:]+(%[A-Za-z0-9]+)?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-@+]*")
+_HOST_ALONE = re.compile(r"localhost|\d{1,3}(\.\d{1,3}){3}")
 _EXPECTED = "Expected HOST:PORT, unix:/PATH, ssh://[USER@]HOST[:PORT][/RUN] or the name of a run on this machine"
 
 
@@ -91,6 +92,8 @@ def parse(text: str) -> Address:
     if re.match(r"[A-Za-z][A-Za-z0-9+.\-]*://", text):
         raise _wrong(text, "of such prefixes only ssh:// means something here")
     if ":" not in text:
+        if _HOST_ALONE.fullmatch(text):
+            raise _wrong(text, "its port is missing")
         if not text or not text.isprintable():
             raise _wrong(
                 text, "it is empty" if not text else "it holds characters that cannot be shown"

@@ -297,6 +297,8 @@ class _Nowhere:
     def demand(self, run_id: str) -> Demand:  # noqa: ARG002
         return Demand()
 
+    problem = ""
+
     def held(self, run_id: str) -> int:  # noqa: ARG002
         return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -68,6 +69,9 @@ def main(options: argparse.Namespace) -> int:
             for row in deque(rows, maxlen=max(options.limit, 0)):
                 print(_line(row))
         return _judge(path)
+    except BrokenPipeError:  # `| head`: who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         raise StoreError(f"{error.filename or path} cannot be used: {error.strerror}.") from error
 
@@ -104,6 +108,8 @@ def _line(row: AuditRow) -> str:
     change = said(row.after)
     if row.before and row.outcome != "rejected":
         change = f"{said(row.before)} → {change}"
+    if row.action in ("refused", "attach") and row.peer:
+        change = f"{change}  from {row.peer}".strip()
     words = [f"{when(row)[:19]}Z", f"{row.actor or '-':<24}", f"{row.action:<18}", row.outcome]
     return "  ".join([*words, *(w for w in (change, row.error, row.run_id) if w)])
 

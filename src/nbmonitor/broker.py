@@ -84,6 +84,7 @@ class Broker:
     """
 
     address = ""
+    problem = ""
     road = LinkState.CONNECTED
     trouble = ""
 

@@ -226,8 +226,10 @@ def _dispatch(extension: Extension, words: list[str]) -> None:
             from nbmonitor import doctor
 
             print(doctor.examine(extension.options_set(), shell=extension.ip).text())
-        case _:
+        case ["help" | "-h" | "--help", *_]:
             print(HELP)
+        case [word, *_]:
+            raise SettingError(f"There is no `%nbmonitor {word}`. There are:\n{HELP}")
 
 
 def _status(extension: Extension) -> str:
@@ -272,7 +274,7 @@ def _keywords(options: Mapping[str, str]) -> dict[str, Any]:
     """Options of ``%nbmonitor attach`` as arguments of :func:`nbmonitor.attach`."""
     if set(options) - {"token_file", *_TLS} or not all(options.values()):
         raise SettingError(
-            f"%nbmonitor attach was given {' '.join(f'{k}={v}' for k, v in options.items())!r}. Expected options among "
+            f"%nbmonitor attach was given {' '.join(options)!r}. Expected options among "
             f"{', '.join(f'{o}=' for o in ('token_file', *_TLS))}, each with a value."
         )
     out: dict[str, Any] = {"token_file": options["token_file"]} if "token_file" in options else {}

@@ -83,6 +83,11 @@ class Sink(Protocol):
         """What the viewers of this run want now (asked before every frame: must cost next to nothing)."""
         ...
 
+    @property
+    def problem(self) -> str:
+        """Why nothing reaches whoever keeps the run, in a sentence with its remedy; "" while all is well."""
+        ...
+
     def held(self, run_id: str) -> int:
         """Bytes of what was published and waits to be handed on (asked often: must cost next to nothing)."""
         ...

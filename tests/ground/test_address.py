@@ -36,6 +36,8 @@ def test_every_form_is_read(text: str, expected: Address) -> None:
     [
         "",
         "host:",
+        "localhost",
+        "127.0.0.1",
         "host:0",
         "host:65536",
         "host:1e3",

@@ -127,6 +127,7 @@ class FakeSink:
     error: Exception | None = None
     delay: float = 0.0
     waiting: int = 0
+    problem: str = ""
     events: list = field(default_factory=list)
     beats: list = field(default_factory=list)
 

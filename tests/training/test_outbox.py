@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -186,6 +187,25 @@ def test_heartbeats_tell_the_age_of_the_last_step(make, fake, wait_for):
     next(loop)
     assert beat().boundary_age == pytest.approx(2.0)
     assert beat().step == 2
+
+
+def test_a_run_that_cannot_be_handed_over_is_warned_of_once_where_the_user_looks(make, fake):
+    run = make(sink=fake, interval=0.01)
+    fake.problem = "the token is wrong: read it again."
+    said, end = [], time.monotonic() + 5
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        while not said and time.monotonic() < end:
+            run.log(loss=1.0)
+            run._outbox.flush()
+            said = [w for w in caught if "handed over" in str(w.message)]
+        for _ in range(5):
+            run.log(loss=1.0)
+            run._outbox.flush()
+        said = [w for w in caught if "handed over" in str(w.message)]
+    assert len(said) == 1
+    assert "the token is wrong: read it again. The training goes on" in str(said[0].message)
+    assert said[0].filename == __file__, "at the line that logs, on the thread that logs"
 
 
 def test_a_sink_that_fails_costs_values_never_the_loop(make, fake, caplog):

@@ -306,6 +306,8 @@ def test_a_viewer_watches_and_cannot_steer(server, broker, token_file, eventuall
     viewer = Client(server.address, TOKENS["viewer"]).connect()
     try:
         (run,) = viewer.runs()
+        assert not run.steerable, "its panel offers nothing that will be refused"
+        assert "only reads" in run.why
         record = viewer.send(Command(run.run_id, CommandKind.PAUSE))
         assert record.state is not CommandState.QUEUED
         assert "needs a controller's token" in record.error

@@ -229,6 +229,7 @@ def test_comments_survive_a_revocation(file):
         ("viewer", "ada lovelace", None),
         ("viewer", "#ada", None),
         ("viewer", "expires=2031-01-01", None),
+        ("viewer", "../ada", None),
         ("viewer", "a\nb", None),
         ("viewer", "ädä", None),
         ("viewer", "x" * 65, None),
@@ -243,6 +244,15 @@ def test_what_cannot_be_a_token_is_refused_and_changes_nothing(file, tmp_path, r
         issuing.create(file.path, role, name, days=days, out=tmp_path / "out")
     assert file.path.read_text() == before
     assert not (tmp_path / "out").exists()
+
+
+def test_who_was_handed_a_token_cannot_hand_on_by_mistake(file, tmp_path):
+    issuing.create(file.path, "viewer", "ada", out=tmp_path / "ada.token")
+    before = (tmp_path / "ada.token").read_text()
+    with pytest.raises(SettingError, match="holds no owner's token"):
+        issuing.create(tmp_path / "ada.token", "viewer", "bob", out=tmp_path / "bob.token")
+    assert (tmp_path / "ada.token").read_text() == before
+    assert not (tmp_path / "bob.token").exists()
 
 
 def test_a_file_is_never_overwritten_to_hand_a_token_over(file, tmp_path):

@@ -352,6 +352,7 @@ def test_a_wrong_token_is_told_and_never_raises(server, broker, make_trainer, ev
         trainer = make_trainer(publisher)
         trainer.loss(0)
         eventually(lambda: "the token is wrong" in publisher.problem)
+        assert not publisher.flush(100), "what will not get right is not waited for"
         assert broker.runs() == []
     finally:
         publisher.close(0.2)

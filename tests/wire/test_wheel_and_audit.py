@@ -131,7 +131,8 @@ def test_who_is_refused_is_written_down_once_in_a_while(server, broker, eventual
     assert [r.action for r in rows][:2] == ["serve", "refused"]
     refused = [r for r in rows if r.action == "refused"]
     assert 5 <= len(refused) < 30, "a flood of refusals is no flood of rows"
-    assert {(r.actor, r.outcome) for r in refused} == {("eve", "refused")}
+    assert {(r.actor, r.outcome) for r in refused} == {("unknown", "refused")}
+    assert {r.after["says to be"] for r in refused} == {"eve"}, "which proves nothing"
     assert {r.after["asked for"] for r in refused} <= {"GetServerInfo", "ListRuns", "WatchRun"}
     assert "the token is wrong" in refused[0].error
     assert "wrongwrong" not in repr(rows), "what was tried is nobody's to read"

@@ -118,7 +118,12 @@ def _clock(_scene: Scene) -> Iterator[Finding]:
 
 def _ssh(scene: Scene) -> Iterator[Finding]:
     needed = scene.settings.address.startswith("ssh://")
-    program = (shlex.split(scene.settings.ssh) or ["ssh"])[0]
+    try:
+        program = (shlex.split(scene.settings.ssh) or ["ssh"])[0]
+    except ValueError as error:
+        text = f"NBMONITOR_SSH is {scene.settings.ssh!r}, which is no command line ({error})."
+        yield Finding("ssh", "fail", text, "set it to a command line such as `ssh -F FILE`")
+        return
     found = shutil.which(program)
     if found is None:
         text = f"There is no {program} here, so that ssh:// addresses cannot be attached."

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from nbmonitor.events import Command, RunInfo
 
 
+READS_ONLY = "Your token only reads: ask the server's owner for a controller's."
+
+
 class Acquaintance:
     """Learns from the answers to ``GetServerInfo``.
 
@@ -63,7 +66,9 @@ class Acquaintance:
         )
 
     def here(self, info: RunInfo) -> RunInfo:
-        """A run's description where "you" is this client."""
+        """A run's description where "you" is this client, who perhaps may not steer."""
+        if self._server.reads_only:
+            info = replace(info, steerable=False, why=READS_ONLY)
         if info.wheel and info.wheel == self._server.caller:
             return replace(info, wheel=OWN)
         return info

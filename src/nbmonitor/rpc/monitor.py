@@ -117,12 +117,13 @@ class Monitor:
     def _server_info(self, _data: bytes, context: grpc.ServicerContext) -> bytes:
         active = self._gate.active
         busy = active["viewers"] + active["trainers"]
-        caller = actor_of(self._gate.caller(context))
+        caller = self._gate.caller(context)
         caps = self._gate.caps
         limits = wire.Limits(
             caps["viewers"], caps["trainers"], caps["calls"], self._gate.message_bytes
         )
-        return wire.server_info(self._info, busy, limits, caller)
+        reads_only = not caller.may("steer")
+        return wire.server_info(self._info, busy, limits, actor_of(caller), reads_only=reads_only)
 
     def _list_runs(self, _data: bytes, _context: grpc.ServicerContext) -> bytes:
         return wire.runs(self._broker.runs())

@@ -104,6 +104,9 @@ class Publisher:
         self._volatile = True
         self._connected = False
         self._refused = False
+        self._turned_away = (
+            False  # for want of a right token: waiting for it at the end is of no use
+        )
         self._attempt = 0
         self._returns: float | None = None  # seconds from now at which the server said to come back
         self._channel: grpc.Channel | None = None
@@ -186,7 +189,7 @@ class Publisher:
         with self._out.changed:
             return (
                 self._out.changed.wait_for(
-                    lambda: self._out.buffer.settled or self._refused or self._thread is None,
+                    lambda: self._out.buffer.settled or self._hopeless or self._thread is None,
                     timeout,
                 )
                 and self._out.buffer.settled
@@ -238,6 +241,7 @@ class Publisher:
                     code_of(error) in FINAL_CODES
                 ):  # a token does not get right by itself: ask seldom
                     self._attempt = max(self._attempt, 8)
+                    self._turned_away = True
                 else:  # after a long cut it is back within seconds of the road
                     self._attempt = min(self._attempt, SOON)
             except AttachError as error:  # nobody is there yet, or it cannot be believed
@@ -296,6 +300,7 @@ class Publisher:
             link.welcome, self._attempt = welcome, 0
             self._out.buffer.begin(welcome.watermark)
             self._volatile, self._connected, self.problem = welcome.volatile, True, ""
+            self._turned_away = False
             self._out.changed.notify_all()
 
     def _answer(self, reply: wire.Reply, link: Link) -> None:
@@ -362,6 +367,10 @@ class Publisher:
         asked = Command(info.run_id, CommandKind.STEP, {}, command_id)
         record = CommandRecord(asked, CommandState.REJECTED, error=text, resolved_at=time.time())
         self.publish([Event(info.run_id, info.step, time.time(), record)])
+
+    @property
+    def _hopeless(self) -> bool:
+        return self._refused or self._turned_away
 
     def _complain(self, text: str) -> None:
         if text != self.problem:

@@ -226,8 +226,8 @@ class Server:
             )
         return ServerError(
             f"Port {self.port} of {self.host} is in use (or may not be opened). Expected a free one: take another "
-            f"with `%config NBMonitor.port = 0` or NBMONITOR_PORT=0 (0 takes any that is free), or stop what "
-            f"listens there (`ss -ltnp 'sport = :{self.port}'` names it)."
+            "with NBMONITOR_PORT=0, `--port 0` or `%config NBMonitor.port = 0` (0 takes any that is free), or stop "
+            f"what listens there (`ss -ltnp 'sport = :{self.port}'` names it)."
         )
 
     def _handlers(self) -> list[Any]:

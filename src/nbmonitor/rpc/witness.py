@@ -42,12 +42,14 @@ class Witness:
 
     def refused(self, caller: Caller, method: str, why: str) -> None:
         """Somebody was turned away from an RPC, given by its path."""
+        asked = {"asked for": method.rpartition("/")[2]}
         row = AuditRow(
             time.time(),
             "refused",
-            caller.actor,
+            caller.name
+            or "unknown",  # what somebody calls himself proves nothing, and may be meant to harm
             caller.peer,
-            after={"asked for": method.rpartition("/")[2]},
+            after=asked | ({"says to be": caller.declared} if not caller.name else {}),
             outcome="refused",
             error=why,
         )

@@ -117,6 +117,7 @@ class Outbox(Lanes):
         self._closing = False
         self._thread: threading.Thread | None = None
         self._next_beat = 0.0
+        self._troubled = False  # the sink had a problem at the last beat
         self._busy_until = 0.0
         self._gap_told = self._lost_told = (
             0  # what was lost, as declared, and as of the last heartbeat
@@ -298,6 +299,7 @@ class Outbox(Lanes):
         if now < self._next_beat and not last_word:
             return
         self._next_beat = now + self._interval
+        self._tell_trouble(self._sink.problem)
         self._lost_told = self.lost
         beat = self._pulse._heartbeat()
         try:
@@ -314,6 +316,18 @@ class Outbox(Lanes):
             )
         except Exception:
             self._failed("its sink refused a heartbeat")
+
+    def _tell_trouble(self, problem: str) -> None:
+        """Nobody may look at a log, and curves that reach nobody are lost when the process ends: warn, once."""
+        if (
+            problem and self._troubled
+        ):  # at two beats in a row: who comes late is not waited for in vain
+            self._notices.later(
+                "road",
+                f"Nothing of run {self.info.name!r} is handed over: {problem} The training goes on; its numbers are "
+                "kept, up to a bound, and handed over as soon as that is mended.",
+            )
+        self._troubled = bool(problem)
 
     def _refresh_demand(self, *, soon: bool = True) -> None:
         try:

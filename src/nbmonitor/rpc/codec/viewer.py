@@ -115,19 +115,22 @@ class ServerInfo:
     started_at: float
     now: float = 0.0
     caller: str = ""
+    reads_only: bool = False
 
 
 def _events(found: Iterable[pb.Event]) -> tuple[Event, ...]:
     return tuple(e for e in map(get_event, found) if e is not None)
 
 
-def server_info(info: ServerInfo, active: int, limits: Limits, caller: str = "") -> bytes:
-    """Answer of ``GetServerInfo``."""
+def server_info(
+    info: ServerInfo, active: int, limits: Limits, caller: str = "", *, reads_only: bool = False
+) -> bytes:
+    """Answer of ``GetServerInfo``; its capabilities are the caller's."""
     out = pb.GetServerInfoResponse(
         server_id=info.epoch,
         version=info.version,
         server_epoch=info.epoch,
-        capabilities=["watch", "history", "commands"],
+        capabilities=["watch", "history", *([] if reads_only else ["commands"])],
         max_message_bytes=limits.message_bytes,
         active_streams=active,
         max_streams=limits.viewer_streams + limits.trainer_streams,
@@ -304,7 +307,8 @@ def read_server_info(data: bytes) -> ServerInfo:
     """Answer of ``GetServerInfo``."""
     r = parsed(pb.GetServerInfoResponse, data)
     started, now = seconds(r, "started_at") or 0.0, seconds(r, "server_time") or 0.0
-    return ServerInfo(r.version, r.server_epoch, started, now, r.caller)
+    reads_only = bool(r.capabilities) and "commands" not in r.capabilities
+    return ServerInfo(r.version, r.server_epoch, started, now, r.caller, reads_only)
 
 
 def read_runs(data: bytes) -> tuple[RunInfo, ...]:

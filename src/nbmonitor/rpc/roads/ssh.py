@@ -92,7 +92,12 @@ class Tunnel:
         self.restarts = 0
         self.servers: tuple[Found, ...] = ()
         self.forked = False
-        self._command = shlex.split(command)
+        try:
+            self._command = shlex.split(command)
+        except ValueError as error:
+            raise AttachError(
+                f"NBMONITOR_SSH is {command!r}, which is no command line ({error}). Expected one such as `ssh -F FILE`."
+            ) from error
         self._retry = retry
         self.look = look
         self._lock = threading.Lock()

@@ -135,7 +135,8 @@ class Auth:
         if words:
             return Verdict(
                 caller,
-                "the token is wrong: the server may have been restarted; read its token file again",
+                "the token is wrong, or was taken back: read the server's token file again, it may have been "
+                "restarted, or ask its owner for another",
             )
         return Verdict(caller, self._missing(method, peer))
 

@@ -40,10 +40,15 @@ def create(
         When the server's file cannot be used.
     """
     file, out = Path(file).expanduser(), Path(out).expanduser()
-    if presentable(name) != name or len(name.split()) != 1 or name.startswith(("#", "expires=")):
+    if (
+        presentable(name) != name
+        or len(name.split()) != 1
+        or name.startswith(("#", "expires=", "."))
+        or set("/\\") & set(name)
+    ):
         raise SettingError(
-            f"{name!r} cannot be a token's name. Expected one word of at most 64 printable ASCII characters, for "
-            "example ada@laptop."
+            f"{name!r} cannot be a token's name. Expected one word of at most 64 printable ASCII characters without "
+            "slashes, for example ada@laptop."
         )
     if days is not None and not 0 < days < 36_500:
         raise SettingError(f"days={days} was given; expected a number above 0, for example 30.")
@@ -51,7 +56,13 @@ def create(
         raise SettingError(f"{out} exists already. Expected a new file for the token: name another")
     before = file.read_text(encoding="utf-8") if file.exists() else f"{new_token()}\n"
     if file.exists():
-        names = {k.name for k in read_file(file)}
+        keys = read_file(file)
+        names = {k.name for k in keys}
+        if not any(k.role == "owner" for k in keys):
+            raise SettingError(
+                f"{file} holds no owner's token: it was handed over to somebody. Expected the file of a server, as "
+                "`nbmonitor serve` names it."
+            )
         if name in names:
             raise SettingError(
                 f"{file} has a token for {name!r} already. Expected another name; or revoke that one first."
