@@ -14,7 +14,7 @@ def test_older_kernels_run_cells(lab, version):
         tab.run_cell(0, wait=False)
         try:
             tab.wait_text(0, "ipykernel")
-        except AssertionError:  # ours is not in that kernel: idle it stands, and the request is lost
+        except AssertionError:  # nothing of ours is in that kernel
             print(f"ipykernel {version} swallowed a request right after its start; once more")
             tab.kernel("restart")
             tab.wait_idle()
