@@ -8,12 +8,12 @@ import tempfile
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 WITHIN = 5.0  # seconds a thread may take to end
 
@@ -29,6 +29,37 @@ def _state_of_our_own() -> Iterator[None]:
             del os.environ["XDG_STATE_HOME"]
         else:
             os.environ["XDG_STATE_HOME"] = before
+
+
+class Clock:
+    """Seconds, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock of the test's."""
+    return Clock()
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    """Wait until a condition holds; returns what it gave."""
+
+    def wait(condition: Callable[[], Any], timeout: float = 10.0) -> Any:
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            if value := condition():
+                return value
+            time.sleep(0.01)
+        raise AssertionError(f"not within {timeout} s: last value {condition()!r}")
+
+    return wait
 
 
 def _ours() -> list[threading.Thread]:

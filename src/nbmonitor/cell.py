@@ -74,6 +74,7 @@ class CellThread:
     def _run(self) -> None:
         error: BaseException | None = None
         try:
+            # What the person typed into the cell, as IPython would run it; nothing that came over a wire gets here.
             for code, shown in self._parts:
                 if shown:
                     value = eval(code, self._ip.user_ns)  # noqa: S307 - the user's own cell

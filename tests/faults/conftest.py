@@ -43,20 +43,6 @@ ChaosProxy = _load("chaos_proxy", HERE / "chaos_proxy.py").ChaosProxy
 
 
 @pytest.fixture
-def eventually():
-    def wait(condition, timeout=10.0):
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            value = condition()
-            if value:
-                return value
-            time.sleep(0.01)
-        raise AssertionError(f"not within {timeout} s: last value {condition()!r}")
-
-    return wait
-
-
-@pytest.fixture
 def make_proxy():
     made = []
 

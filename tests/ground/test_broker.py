@@ -35,19 +35,6 @@ from nbmonitor.store import open_store
 CONTROLS = {"pause": {}, "stop": {}, "learning_rate": {"value": 0.1}}
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1_000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def broker(clock):
     return Broker(open_store("memory:"), clock=clock, monotonic=clock)

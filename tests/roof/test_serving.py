@@ -109,19 +109,6 @@ def serve(state):
         each.close()
 
 
-@pytest.fixture
-def eventually():
-    def wait(condition, timeout=10.0):
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            if value := condition():
-                return value
-            time.sleep(0.02)
-        raise AssertionError(f"not within {timeout} s: last value {condition()!r}")
-
-    return wait
-
-
 class Trainer:
     def __init__(self, server, name, **kwargs):
         self.publisher = Publisher(

@@ -22,20 +22,6 @@ PROTOS = HERE.parents[1] / "protos"
 
 
 @pytest.fixture
-def eventually():
-    def wait(condition, timeout=10.0):
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
-            value = condition()
-            if value:
-                return value
-            time.sleep(0.01)
-        raise AssertionError(f"not within {timeout} s: last value {condition()!r}")
-
-    return wait
-
-
-@pytest.fixture
 def broker():
     made = Broker(MemoryStore(), lost_after=0.5)
     yield made

@@ -363,15 +363,8 @@ def test_a_server_with_an_empty_token_file_does_not_start(broker, tmp_path):
 # --- what a refusal costs --------------------------------------------------------------------------------------------
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
-def test_refusals_beyond_five_a_second_are_short_and_logged_once(caplog):
-    clock, told = Clock(), []
+def test_refusals_beyond_five_a_second_are_short_and_logged_once(caplog, clock):
+    told = []
     counts = Refusals(lambda *a: told.append(a), clock)
     eve = Caller("", "", "ipv4:10.0.0.9:1", holder=False)
     with caplog.at_level(logging.WARNING, "nbmonitor"):
@@ -391,8 +384,8 @@ def test_refusals_beyond_five_a_second_are_short_and_logged_once(caplog):
     assert "slow down" not in counts.note(ada, "/x/Y", "w"), "each host has its own"
 
 
-def test_another_port_is_the_same_host_and_many_hosts_are_not_remembered_for_ever():
-    clock, told = Clock(), []
+def test_another_port_is_the_same_host_and_many_hosts_are_not_remembered_for_ever(clock):
+    told = []
     counts = Refusals(lambda *a: told.append(a), clock)
     for port in range(20):
         counts.note(Caller("", "", f"ipv6:[::5]:{port}", holder=False), "/x/Y", "w")
@@ -406,8 +399,7 @@ def test_another_port_is_the_same_host_and_many_hosts_are_not_remembered_for_eve
     assert host_of("") == "an unknown peer"
 
 
-def test_the_same_is_worth_a_line_again_after_a_while(caplog):
-    clock = Clock()
+def test_the_same_is_worth_a_line_again_after_a_while(caplog, clock):
     counts = Refusals(None, clock)
     eve = Caller("", "", "unix:", holder=False)
     with caplog.at_level(logging.WARNING, "nbmonitor"):

@@ -17,19 +17,6 @@ from nbmonitor.rpc.trust.keys import Keyring
 OWNER, ADA, BOB = "o" * 43, "a" * 43, "b" * 43
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1_000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "tokens"
@@ -160,13 +147,12 @@ def test_a_broken_change_keeps_the_keys_and_is_said_once(file, clock, caplog, ho
     assert ring.find(ADA) is not None, "and a good one is taken up again"
 
 
-def test_a_key_expires_by_the_clock_of_the_day(file):
+def test_a_key_expires_by_the_clock_of_the_day(file, clock):
     day = datetime(2031, 5, 1, tzinfo=UTC).timestamp()
-    now = Clock()
-    ring = Keyring(file(f"{OWNER}\n{ADA} viewer ada expires=2031-05-01\n"), now=now)
+    ring = Keyring(file(f"{OWNER}\n{ADA} viewer ada expires=2031-05-01\n"), now=clock)
     ada = ring.find(ADA)
     for when, over in ((day, False), (day + 86_399, False), (day + 86_400, True)):
-        now.now = when
+        clock.now = when
         assert ring.expired(ada) is over
         assert not ring.expired(ring.find(OWNER))
 

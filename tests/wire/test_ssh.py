@@ -191,8 +191,15 @@ def served(state):
         each.close()
 
 
-def attached(tunnel):
-    return Client(tunnel.target, tunnel.token, name=str(tunnel.address), tunnel=tunnel).connect()
+@contextlib.contextmanager
+def attached(sshd, **how):
+    """A tunnel, and a client behind it, which closes both."""
+    tunnel = Tunnel(parse("ssh://box"), sshd.command, **how).start()
+    client = Client(tunnel.target, tunnel.token, name=str(tunnel.address), tunnel=tunnel).connect()
+    try:
+        yield tunnel, client
+    finally:
+        client.close()
 
 
 # --- the road --------------------------------------------------------------------------------------------------------
@@ -202,9 +209,7 @@ def attached(tunnel):
 def test_a_run_is_seen_and_steered_over_ssh_and_no_token_stands_on_a_command_line(sshd, served):
     there = served()
     (sshd.home / ".bashrc").write_text("echo 'Welcome to the box. {}'; echo >&2 nbmonitor\n")
-    tunnel = Tunnel(parse("ssh://box"), sshd.command).start()
-    client = attached(tunnel)
-    try:
+    with attached(sshd) as (tunnel, client):
         assert client.address == "ssh://box"
         assert [r.name for r in client.runs()] == ["digits-cnn"]
         client.send(Command(there.info.run_id, CommandKind.PAUSE))
@@ -215,8 +220,6 @@ def test_a_run_is_seen_and_steered_over_ssh_and_no_token_stands_on_a_command_lin
         assert not any(there.token in line for line in lines)
         folder = Path(tunnel.target.removeprefix("unix:")).parent
         assert folder.stat().st_mode & 0o777 == 0o700
-    finally:
-        client.close()
     assert not folder.exists()
     assert not [p for p in psutil.Process().children() if p.name() == "ssh"]
 
@@ -244,9 +247,7 @@ def test_one_line_attaches_shows_which_run_and_closes_with_the_client(sshd, serv
 @needs_sshd
 def test_ssh_that_is_killed_is_started_again(sshd, served, eventually):
     there = served()
-    tunnel = Tunnel(parse("ssh://box"), sshd.command, retry=FAST).start()
-    client = attached(tunnel)
-    try:
+    with attached(sshd, retry=FAST) as (tunnel, client):
         for k in range(2):
             os.kill(tunnel._process.pid, signal.SIGKILL)
             eventually(lambda k=k: client._all.reconnects == k + 1)
@@ -254,32 +255,24 @@ def test_ssh_that_is_killed_is_started_again(sshd, served, eventually):
         assert client.send(Command(there.info.run_id, CommandKind.PAUSE)).error == ""
         assert tunnel.restarts == 2
         eventually(lambda: tunnel.problem == "")
-    finally:
-        client.close()
 
 
 @needs_sshd
 def test_a_server_that_took_the_place_of_another_is_found(sshd, served, eventually):
     there = served()
-    tunnel = Tunnel(parse("ssh://box"), sshd.command, retry=FAST).start()
-    client = attached(tunnel)
-    try:
+    with attached(sshd, retry=FAST) as (tunnel, client):
         there.close()
         eventually(lambda: client.run(there.info.run_id).link is LinkState.DISCONNECTED)
         successor = served("another")  # another port, another token
         eventually(lambda: [r.name for r in client.runs()] == ["another"])
         assert tunnel.token() == successor.token
         assert tunnel.server.address == successor.server.address
-    finally:
-        client.close()
 
 
 @needs_sshd
 def test_a_token_that_changed_is_read_again(sshd, served, eventually):
     there = served()
-    tunnel = Tunnel(parse("ssh://box"), sshd.command, retry=FAST, look=0.1).start()
-    client = attached(tunnel)
-    try:
+    with attached(sshd, retry=FAST, look=0.1) as (tunnel, client):
         other = auth.new_token()
         port = there.server.port
         there.server.close(0.1)
@@ -288,24 +281,18 @@ def test_a_token_that_changed_is_read_again(sshd, served, eventually):
         eventually(lambda: client._all.connected and client._all.reconnects)
         assert tunnel.token() == other
         assert client.runs()
-    finally:
-        client.close()
 
 
 @needs_sshd
 def test_a_network_that_comes_back_heals(sshd, served, eventually):
     there = served()
-    tunnel = Tunnel(parse("ssh://box"), sshd.command, retry=FAST).start()
-    client = attached(tunnel)
-    try:
+    with attached(sshd, retry=FAST) as (tunnel, client):
         sshd.stop()
         eventually(lambda: client.run(there.info.run_id).link is LinkState.DISCONNECTED)
         eventually(lambda: "refused" in tunnel.problem)
         sshd.start()
         eventually(lambda: client.run(there.info.run_id).link is LinkState.CONNECTED, 15)
         eventually(lambda: tunnel.problem == "")
-    finally:
-        client.close()
 
 
 ATTACH = """
@@ -396,12 +383,9 @@ def test_the_users_own_configuration_gets_in_nobodys_way(sshd, served):
             f"ControlPath {sshd.folder}/master",
             "LogLevel QUIET",
         )
-        client = attached(Tunnel(parse("ssh://box"), sshd.command).start())
-        try:
+        with attached(sshd) as (_, client):
             assert client.runs()
             assert not (sshd.folder / "master").exists()
-        finally:
-            client.close()
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------

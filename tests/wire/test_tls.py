@@ -15,6 +15,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent import futures
 from pathlib import Path
@@ -596,13 +597,16 @@ def test_paths_that_cannot_be_sockets(broker, tmp_path):
 def test_another_user_cannot_connect_to_the_socket(serve, tmp_path):
     if os.name != "posix" or os.getuid() != 0:
         pytest.skip("needs root, to become somebody else")
-    server = serve(port=None, unix_socket="/tmp/nbmonitor-test-other-user/s")
-    code = (
-        "import os, socket\nos.setgid(65534); os.setuid(65534)\n"
-        "try:\n    socket.socket(socket.AF_UNIX).connect('/tmp/nbmonitor-test-other-user/s')\n"
-        "except PermissionError:\n    print('refused')"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert out.stdout == "refused\n", out.stderr
-    server.close(0.2)
-    Path("/tmp/nbmonitor-test-other-user").rmdir()
+    with tempfile.TemporaryDirectory() as open_to_all:  # pytest's own folders are closed further up
+        Path(open_to_all).chmod(0o755)
+        path = Path(open_to_all, "ours", "s")
+        server = serve(port=None, unix_socket=path)
+        code = (
+            "import os, socket, sys\nos.setgid(65534); os.setuid(65534)\nos.listdir(sys.argv[1])\n"
+            "try:\n    socket.socket(socket.AF_UNIX).connect(sys.argv[2])\n"
+            "except PermissionError:\n    print('refused')"
+        )
+        argv = [sys.executable, "-c", code, open_to_all, str(path)]
+        out = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert out.stdout == "refused\n", out.stderr
+        server.close(0.2)

@@ -82,12 +82,8 @@ def _fill(buffer: NDArray[Any], view: NDArray[Any]) -> None:
     if view.nbytes <= SMALL:
         try:
             buffer.data.cast("B")[:] = view.data.cast("B")
-        except (
-            TypeError,
-            ValueError,
-            NotImplementedError,
-        ):  # in pieces, of a foreign byte order, ...
-            pass
+        except (TypeError, ValueError, NotImplementedError):
+            pass  # so memoryview says of arrays in pieces and of foreign byte orders: NumPy takes those
         else:
             return
     np.copyto(buffer, view)

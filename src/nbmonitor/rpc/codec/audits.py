@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from google.protobuf.message import DecodeError
-
 from nbmonitor.audit import KEPT, AuditRow, cleaned, hashed
-from nbmonitor.errors import InputError
-from nbmonitor.rpc.codec.values import mapping, seconds, stamp, text, texts, u32
+from nbmonitor.rpc.codec.values import mapping, parsed, seconds, stamp, text, texts, u32
 from nbmonitor.rpc.v1 import monitor_pb2 as pb
 
 if TYPE_CHECKING:
@@ -78,10 +75,7 @@ def ask(asked: Asked) -> bytes:
 
 def read_ask(data: bytes) -> Asked:
     """Request of ``ListAuditEvents``; raises InputError."""
-    try:
-        r = pb.ListAuditEventsRequest.FromString(data)
-    except DecodeError as error:
-        raise InputError("These bytes are no ListAuditEventsRequest.") from error
+    r = parsed(pb.ListAuditEventsRequest, data)
     limit = min(r.page_size or PAGE, KEPT)
     since = seconds(r, "since") or 0.0
     return Asked(r.run_id, r.action, r.actor, r.outcome, since, limit, r.page_token)
@@ -111,10 +105,7 @@ def answer(rows: Sequence[AuditRow], token: str = "") -> bytes:
 
 def read_answer(data: bytes) -> tuple[tuple[AuditRow, ...], str]:
     """Answer of ``ListAuditEvents``: rows, newest last, and the token for older ones; raises InputError."""
-    try:
-        r = pb.ListAuditEventsResponse.FromString(data)
-    except DecodeError as error:
-        raise InputError("These bytes are no ListAuditEventsResponse.") from error
+    r = parsed(pb.ListAuditEventsResponse, data)
     rows = tuple(
         AuditRow(
             round(seconds(e, "time") or 0.0, 6),
