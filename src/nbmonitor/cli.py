@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = {
-    "audit": ("nbmonitor.auditing", "tell who did what, check the audit log, export it"),
+    "audit": ("nbmonitor.commands.audit", "tell who did what, check the audit log, export it"),
     "doctor": ("nbmonitor.doctor", "list every setting, check this installation, print remedies"),
     "serve": (
-        "nbmonitor.serving",
+        "nbmonitor.commands.serve",
         "run a server in a process of its own, to which several trainers report",
     ),
-    "token": ("nbmonitor.tokens", "make, list and revoke tokens for others than a server's owner"),
-    "runs": ("nbmonitor.listing", "list the servers of this machine and their runs"),
+    "token": (
+        "nbmonitor.commands.token",
+        "make, list and revoke tokens for others than a server's owner",
+    ),
+    "runs": ("nbmonitor.commands.runs", "list the servers of this machine and their runs"),
 }
 """Name → module, and what the command is for."""
 

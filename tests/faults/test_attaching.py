@@ -16,6 +16,7 @@ from nbmonitor.rpc import channel as channels
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.codec import MONITOR, viewer
 from nbmonitor.rpc.server import Server
+from nbmonitor.rpc.trust.auth import loopback
 from nbmonitor.store.memory import MemoryStore
 
 
@@ -208,14 +209,14 @@ def test_history_is_compressed_for_another_machine_alone(run, server, proxy, att
 
     size, road = weighs()
     assert road > 0.9 * size, "nothing is compressed on this machine"
-    monkeypatch.setattr(monitor, "_far", lambda _peer: True)
+    monkeypatch.setattr(monitor, "loopback", lambda _peer: False)
     again, road = weighs()
     assert again == size
     assert road < 0.7 * size
 
 
 def test_what_another_machine_is():
-    assert monitor._far("ipv4:10.0.0.7:5000")
-    assert monitor._far("ipv6:%5Bfe80::1%5D:5000")
+    assert not loopback("ipv4:10.0.0.7:5000")
+    assert not loopback("ipv6:%5Bfe80::1%5D:5000")
     for near in ("ipv4:127.0.0.1:5000", "ipv6:[::1]:5000", "ipv6:%5B::1%5D:5000", "unix:"):
-        assert not monitor._far(near)
+        assert loopback(near)

@@ -195,11 +195,11 @@ class Buffer:
         if number <= self._offered or number < self.first:
             return False
         waits = self._kept[number]
-        together = _together(waits, event)
-        if together is None or weight(together) > max(self._block, weight(event)):
+        both = together(waits, event)
+        if both is None or weight(both) > max(self._block, weight(event)):
             return False
-        self._kept[number] = together
-        self.held += memory(together) - memory(waits)
+        self._kept[number] = both
+        self.held += memory(both) - memory(waits)
         return True
 
     def _is_report(self, number: int) -> bool:
@@ -224,7 +224,7 @@ def memory(event: Event) -> int:
     return weight(event) + COLUMN * columns
 
 
-def _together(old: Event, new: Event) -> Event | None:
+def together(old: Event, new: Event) -> Event | None:
     """Two events of one incarnation as one; None where both are needed."""
     if (old.rank, old.incarnation) != (new.rank, new.incarnation):
         return None

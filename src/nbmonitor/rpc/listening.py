@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 import stat
 from typing import TYPE_CHECKING
 
+from nbmonitor.address import Address
 from nbmonitor.errors import ServerError
 
 if TYPE_CHECKING:
@@ -18,12 +18,7 @@ LONGEST = 107  # bytes of a Unix socket's path that every Linux takes
 
 def local(host: str) -> bool:
     """Whether only this machine reaches an interface."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return Address("tcp", host=host).loopback
 
 
 def judge_host(host: str, *, tls: bool, weak: bool) -> None:

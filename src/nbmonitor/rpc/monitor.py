@@ -18,6 +18,7 @@ from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.encoded import Encoded
 from nbmonitor.rpc.limits import Refused
 from nbmonitor.rpc.showing import Showing
+from nbmonitor.rpc.trust.auth import loopback
 from nbmonitor.rpc.witness import Witness, actor_of
 
 if TYPE_CHECKING:
@@ -138,9 +139,8 @@ class Monitor:
         return wire.adjusted(showing is not None)
 
     def _history(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        if _far(
-            context.peer()
-        ):  # steps and values shrink to a half; on this machine that would only cost time
+        # Steps and values shrink to a half; on this machine that would only cost time.
+        if not loopback(context.peer()):
             context.set_compression(grpc.Compression.Gzip)
         asked = wire.read_history(data)
         self._broker.run(asked.run_id)  # unknown: NOT_FOUND, rather than an empty answer
@@ -235,11 +235,6 @@ class Monitor:
                 raise _refusal(error) from error
 
         return call
-
-
-def _far(peer: str) -> bool:
-    """Whether a call comes from another machine."""
-    return not peer.startswith(("unix:", "ipv4:127.", "ipv6:[::1]", "ipv6:%5B::1%5D"))
 
 
 def _refusal(error: NbMonitorError) -> Refused:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from nbmonitor.events import Batch, Event, Scalars, Status
-from nbmonitor.rpc.buffer import _together as together
+from nbmonitor.rpc.buffer import together
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.limits import Refused
 from nbmonitor.rpc.pacing import PATIENCE, Pacing

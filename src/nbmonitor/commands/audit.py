@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
@@ -69,9 +68,8 @@ def main(options: argparse.Namespace) -> int:
             for row in deque(rows, maxlen=max(options.limit, 0)):
                 print(_line(row))
         return _judge(path)
-    except BrokenPipeError:  # `| head`: who reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:  # `| head`: no fault of the log's
+        raise
     except OSError as error:
         raise StoreError(f"{error.filename or path} cannot be used: {error.strerror}.") from error
 
