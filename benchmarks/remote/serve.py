@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import nbmonitor  # noqa: F401 (sets what gRPC has to find before it is imported)
@@ -11,6 +12,7 @@ from nbmonitor.rpc.server import Server
 from nbmonitor.rpc.trust.auth import read_token
 from nbmonitor.store.memory import MemoryStore
 
+gc.freeze()  # as `nbmonitor serve` does
 broker = Broker(MemoryStore())
 server = Server(broker, token=read_token(sys.argv[1])).start()
 print(server.port, flush=True)

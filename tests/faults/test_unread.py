@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from nbmonitor.events import Demand, Scalars
-from nbmonitor.rpc import monitor, pacing, showing
+from nbmonitor.rpc import limits, pacing, showing
 from nbmonitor.rpc.channel import dial, method
 from nbmonitor.rpc.codec import MONITOR, viewer
 from nbmonitor.rpc.trust.auth import metadata
@@ -32,7 +32,7 @@ def watch(server):
         channel.close()
 
 
-def test_it_is_closed_with_the_reason_and_its_thread_is_free(
+def test_it_is_closed_with_the_reason_and_its_place_is_free(
     run, server, watch, attach, view, eventually, monkeypatch
 ):
     monkeypatch.setattr(showing, "PATIENCE", 1.0)
@@ -59,30 +59,43 @@ def test_it_is_closed_with_the_reason_and_its_thread_is_free(
 
 
 @pytest.mark.slow
-def test_an_old_client_that_never_reads_is_swept_out(
-    run, server, watch, attach, eventually, monkeypatch
-):
-    """It says nothing of what it received, so that gRPC's own buffers fill and hold the thread."""
-    monkeypatch.setattr(monitor, "STUCK", 0.5)
-    monkeypatch.setattr(monitor, "SWEEP", 0.1)
+def test_an_old_client_that_never_reads_is_swept_out(run, server, watch, eventually, monkeypatch):
+    """It says nothing of what it received, so that gRPC's own buffers fill and hold its place."""
+    monkeypatch.setattr(showing, "STUCK", 0.5)
     call = watch(run.run_id, acknowledges=False)
     eventually(lambda: server._gate.active["viewers"] == 1)
-    client = attach(server.address)
     (unread,) = [s for s in server._monitor._showings if s._run_id]
     end = time.monotonic() + 20
     while unread.stuck < 0.1 and time.monotonic() < end:
         run.picture(500_000)
         time.sleep(0.02)
     assert unread.stuck >= 0.1, "gRPC takes a few megabytes, and then no more"
-
-    def swept():
-        client._calls.ask("ListRuns", b"", 2)
-        return server._gate.active["viewers"] == 0
-
-    eventually(swept, 5)
-    with pytest.raises(grpc.RpcError):
+    eventually(lambda: server._gate.active["viewers"] == 0, 5)
+    eventually(lambda: server._gate.ending == 1, 5)
+    with pytest.raises(grpc.RpcError) as ended:  # it reads, after all
         list(call)
+    assert ended.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    eventually(lambda: server._gate.ending == 0, 5)
+
+
+@pytest.mark.slow
+def test_ended_watches_that_nobody_reads_are_bounded(run, server, watch, eventually, monkeypatch):
+    monkeypatch.setattr(showing, "STUCK", 0.2)
+    monkeypatch.setattr(limits, "ENDING", 2)
+    unread = [watch(run.run_id, acknowledges=False) for _ in range(2)]
+
+    def ended():
+        run.picture(500_000)
+        return server._gate.ending == 2
+
+    eventually(ended, 20)
+    with pytest.raises(grpc.RpcError, match="are not read to their end"):
+        next(watch(run.run_id, acknowledges=True))
+    for call in unread:
+        call.cancel()
+    eventually(lambda: server._gate.ending == 0, 5)
+    assert next(watch(run.run_id, acknowledges=True))
 
 
 def test_a_minute_is_what_it_is():
-    assert pacing.PATIENCE == showing.PATIENCE == monitor.STUCK == 60.0
+    assert pacing.PATIENCE == showing.PATIENCE == showing.STUCK == 60.0

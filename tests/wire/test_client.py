@@ -452,7 +452,7 @@ def test_a_viewer_that_never_reads_turns_into_a_resync_and_not_into_memory(local
         call = method(channel, MONITOR, "WatchRun")(asked, metadata=metadata(server.token))
         assert viewer.read_seen(next(call)).caught_up
         (showing,) = server._monitor._showings
-        box = showing._box
+        box = showing.box
         for _ in range(60):
             local.say(*(LogLine("x" * 1_000) for _ in range(1_000)))
         assert box.dropped > 0

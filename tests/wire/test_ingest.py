@@ -200,13 +200,13 @@ def test_a_client_that_never_reads_stops_no_metric_and_costs_no_memory():
         out.put(b"ack", dispensable=True)
         out.acknowledge_to("r", k)
     out.put(b"command")
-    answers = out.take(0)
+    answers = out.take()
     assert len(answers) == WAITING + 2
     assert answers[-2] == b"command", "commands never give way"
     assert wire.read_response(answers[-1], "r").number == 4_999
-    assert out.take(0) == []
+    assert out.take() == []
     out.close()
-    assert out.take(0) is None
+    assert out.take() is None
 
 
 def test_a_torn_stream_is_lost_and_not_completed_and_comes_back(stream, broker, eventually):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
@@ -74,33 +75,52 @@ def test_streams_are_in_progress_until_they_end(server, channel, eventually):
 
 
 class Context:
-    def __init__(self, code=None):
+    def __init__(self, code=0):
         self._code = code
 
     def code(self):
         return self._code
+
+    async def write(self, answer):
+        pass
 
 
 def test_a_handler_that_raises_is_counted_and_who_listens_is_told():
     metrics, told = Metrics(), []
     metrics.on_end = lambda method, code, took: told.append((method, code, took >= 0))
 
-    def broken(_request, _context):
+    async def broken(_request, _context):
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        metrics._single(broken, "/a")(b"", Context())
-    with pytest.raises(ZeroDivisionError):
-        list(metrics._streaming(lambda r, c: (1 / 0 for _ in "x"), "/b")(b"", Context()))
-    list(metrics._streaming(lambda r, c: iter("xy"), "/c")(b"", Context()))
-    metrics._single(lambda r, c: b"", "/d")(b"", Context(grpc.StatusCode.NOT_FOUND))
+    async def writes(_request, context):
+        await context.write("x")
+        await context.write("y")
+
+    async def left(_request, _context):
+        raise asyncio.CancelledError
+
+    async def answers(_request, _context):
+        return b""
+
+    async def calls():
+        with pytest.raises(ZeroDivisionError):
+            await metrics.wrapped(broken, "/a")(b"", Context())
+        await metrics.wrapped(writes, "/b")(b"", Context())
+        with pytest.raises(asyncio.CancelledError):
+            await metrics.wrapped(left, "/c")(b"", Context())
+        await metrics.wrapped(answers, "/d")(b"", Context(grpc.StatusCode.NOT_FOUND))
+        await metrics.wrapped(answers, "/e")(b"", Context(5))
+
+    asyncio.run(calls())
     assert told == [
         ("/a", "UNKNOWN", True),
-        ("/b", "UNKNOWN", True),
-        ("/c", "OK", True),
+        ("/b", "OK", True),
+        ("/c", "CANCELLED", True),
         ("/d", "NOT_FOUND", True),
+        ("/e", "NOT_FOUND", True),
     ]
     assert not any(f.active for f in metrics.snapshot().values())
+    assert [sum(metrics.snapshot()[f"/{m}"].buckets) for m in "abcde"] == [0, 1, 0, 1, 1]
 
 
 def test_the_histogram_tells_how_long_answers_took():

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from nbmonitor.events import Demand
-from nbmonitor.rpc import pacing, showing
+from nbmonitor.rpc import pacing
 from nbmonitor.rpc.pacing import Pacing
 
 WANTED = Demand(30.0, 64)
@@ -170,15 +170,3 @@ def test_nobody_who_looks_and_nothing_gives_way():
     road = Road(20e3, 0.05)
     train(road, 5.0, Demand(0.0, 512))
     assert road.pacing.demand(Demand(30.0, 512)) == Demand(30.0, 512)
-
-
-def test_a_crowd_is_shown_less_often_by_as_much_as_a_turn_takes():
-    """Each turn of a watch leaves as many others the time for theirs."""
-    assert showing.pause(0.010, 1) == pytest.approx(1 / 60 - 0.010)
-    assert showing.pause(0.010, 16) == showing.pause(0.010, 1)
-    assert showing.pause(0.002, 128) == pytest.approx(1 / 60 - 0.002), (
-        "as fast as a screen while it can"
-    )
-    assert showing.pause(0.010, 128) == pytest.approx(0.070)
-    assert showing.pause(0.030, 1) == 0.0
-    assert showing.pause(1.0, 128) == showing.TICK / 2, "nobody falls silent"

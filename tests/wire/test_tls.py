@@ -32,6 +32,7 @@ from nbmonitor.errors import AttachError, EnvironmentMissingError, ServerError
 from nbmonitor.events import RunInfo
 from nbmonitor.rpc.channel import dial
 from nbmonitor.rpc.client import Client
+from nbmonitor.rpc.limits import Call
 from nbmonitor.rpc.publisher import Publisher
 from nbmonitor.rpc.server import Server
 from nbmonitor.rpc.trust import certificates, places, selfsigned, tls
@@ -292,19 +293,18 @@ def test_files_of_a_client_that_cannot_be_read(serve, missing):
 # --- mutual TLS ------------------------------------------------------------------------------------------------------
 
 
-def test_the_name_in_a_clients_certificate_is_the_actor(serve, authority, broker, eventually):
+def test_the_name_in_a_clients_certificate_is_the_actor(
+    serve, authority, broker, eventually, monkeypatch
+):
     cert, key = authority.issue("box", ["127.0.0.1", "nbmonitor"])
     files = CertificateFiles(cert, key, ca=authority.file, require_client=True)
     server = serve(tls=files)
     ada = dict(zip(("cert", "key"), map(str, authority.issue("ada")), strict=True))
     callers = []
-    enter = server._gate._enter
-
-    def look(method, kind, context):
-        enter(method, kind, context)
-        callers.append(server._gate.caller(context))
-
-    server._gate._enter = look
+    monkeypatch.setattr(
+        "nbmonitor.rpc.limits.Call",
+        lambda *a: callers.append(a[1]) or Call(*a),
+    )
     attach(server, tls=Tls(**ada))
     assert {c.name for c in callers} == {"ada"}
     assert {c.role for c in callers} == {"owner"}

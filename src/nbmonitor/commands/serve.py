@@ -6,6 +6,7 @@ keeps its port and token, so that trainers find its successor and offer what the
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import platform
@@ -72,6 +73,7 @@ def main(options: argparse.Namespace) -> int:
     )
     print(line(server), flush=True)
     _log.info("serving on %s, process %d", server.address, os.getpid())
+    gc.freeze()  # what is there now stays, and need not be looked at again: 60 ms in which nothing is answered
     _tell(process.open_broker(settings), stop)
     name = signal.Signals(stop.signal).name
     _log.info("%s: saying goodbye; trainers come back in %.0f s", name, RETRY_AFTER)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from nbmonitor.rpc.limits import Refused
+from nbmonitor.rpc.loop import Bell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from nbmonitor.rpc.limits import Call
 
 SERVICE = "grpc.health.v1.Health"
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
@@ -69,41 +69,35 @@ class Health:
     def __init__(self, services: tuple[str, ...]) -> None:
         self._services = {"", *services}
         self._serving = False
-        self._changed = threading.Condition()
+        self._bells: set[Bell] = set()
 
     def set(self, serving: bool) -> None:
         """Tell everyone who watches."""
-        with self._changed:
-            self._serving = serving
-            self._changed.notify_all()
+        self._serving = serving
+        for bell in tuple(self._bells):
+            bell.ring()
 
-    def check(self, request: Any, _context: grpc.ServicerContext) -> Any:
+    async def check(self, request: Any, _call: Call) -> Any:
         """State of a service; NOT_FOUND for one that is not ours."""
         state = self._state(request.service)
         if state == SERVICE_UNKNOWN:
             raise Refused(grpc.StatusCode.NOT_FOUND, "there is no such service here")
         return Response(status=state)
 
-    def watch(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+    async def watch(self, request: Any, call: Call) -> None:
         """State of a service now and at every change."""
-        over = threading.Event()
-
-        def leave() -> None:
-            with self._changed:
-                over.set()
-                self._changed.notify_all()
-
-        if not context.add_callback(leave):
-            return
-        told = None
-        while not over.is_set():
-            state = self._state(request.service)
-            if state != told:
-                told = state
-                yield Response(status=state)
-            with self._changed:
-                if not over.is_set() and self._state(request.service) == told:
-                    self._changed.wait()
+        bell, told = Bell(), None
+        self._bells.add(bell)
+        try:
+            while True:
+                bell.still()
+                state = self._state(request.service)
+                if state != told:
+                    told = state
+                    await call.write(Response(status=state))
+                await bell.wait()
+        finally:
+            self._bells.discard(bell)
 
     def _state(self, service: str) -> int:
         if service not in self._services:

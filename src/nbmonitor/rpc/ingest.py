@@ -6,9 +6,10 @@ its run.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
-import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,18 +21,20 @@ from nbmonitor.rpc import bounds
 from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.contract import ContractTrainer
 from nbmonitor.rpc.limits import Refused
+from nbmonitor.rpc.loop import Bell
 from nbmonitor.rpc.outgoing import Outgoing
 from nbmonitor.rpc.trainers import OwnTrainer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator
 
     from nbmonitor.broker import Broker
     from nbmonitor.events import Demand
-    from nbmonitor.rpc.limits import Gate
-    from nbmonitor.rpc.threads import Pool
+    from nbmonitor.rpc.limits import Call, Gate
+    from nbmonitor.rpc.loop import Turns
 
-POLL = 0.1  # seconds between two looks at what viewers want
+POLL = 0.5  # seconds between two looks at a trainer that nobody has news for
+GATHER = 0.1  # seconds between two acknowledgments
 STOPS = "the server stops; come back later"
 
 _log = logging.getLogger("nbmonitor")
@@ -41,40 +44,48 @@ class Link:
     """One stream: whom it speaks for, and the way back."""
 
     def __init__(self, *, holder: bool, peer: str) -> None:
-        self.out = Outgoing()
+        self.bell = Bell()
+        self.out = Outgoing(self.bell.ring)
         self.holder = holder
         self.peer = peer
         self.own: OwnTrainer | None = None
         self.bound: dict[str, ContractTrainer] = {}
 
+    async def news(self) -> None:
+        """Wait for something to say; acknowledgments that follow each other closely wait for more of them."""
+        said = time.monotonic()
+        await self.bell.wait(POLL)
+        self.bell.still()
+        while not self.out.pressing and (left := said + GATHER - time.monotonic()) > 0:
+            await self.bell.wait(left)
+            self.bell.still()
+
 
 class Ingest:
-    """Handlers of ``StreamMetrics`` and ``RegisterTrainingSession``.
+    """Handlers of ``StreamMetrics`` and ``RegisterTrainingSession``. Its state belongs to the loop.
 
     Parameters
     ----------
     broker
         Takes what trainers say.
     gate
-        Tells token holders from others: their runs are out of the others' reach.
-    pool
-        Lends the threads that read streams.
+        Says the limits.
     epoch
         Name of this life of the server.
+    turns
+        Whose turn it is, of all streams.
     strict
         Refuse frames of a session that never registered, instead of opening a run for it.
     """
 
     def __init__(
-        self, broker: Broker, gate: Gate, pool: Pool, epoch: str, *, strict: bool = False
+        self, broker: Broker, gate: Gate, epoch: str, turns: Turns, *, strict: bool = False
     ) -> None:
         self._broker = broker
-        self._gate = gate
         self._terms = wire.Terms(gate.message_bytes, gate.caps["trainers"])
-        self._pool = pool
         self._epoch = epoch
+        self._turns = turns
         self._strict = strict
-        self._lock = threading.Lock()
         self._own: dict[str, OwnTrainer] = {}
         self._sessions: dict[tuple[bool, str], ContractTrainer] = {}
         self._links: set[Link] = set()
@@ -83,7 +94,7 @@ class Ingest:
 
     # --- the two RPCs ------------------------------------------------------------------------------------------------
 
-    def register(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+    async def register(self, data: bytes, call: Call) -> bytes:
         """``RegisterTrainingSession``."""
         try:
             session = wire.read_session(data)
@@ -91,7 +102,7 @@ class Ingest:
             raise Refused(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
         if session.ours:  # its stream begins with a Hello, which opens the run
             return wire.session_response(session.session_id, "welcome", self._welcome(0))
-        holder = self._gate.caller(context).holder
+        holder = call.caller.holder
         if why := bounds.bad_id("session_id", session.session_id):
             raise Refused(grpc.StatusCode.INVALID_ARGUMENT, why)
         if why := self._full(holder=holder):
@@ -101,49 +112,52 @@ class Ingest:
             session.session_id, f"registered as run {trainer.run_id}", None, self._terms
         )
 
-    def stream(
-        self, requests: Iterator[wire.Frame], context: grpc.ServicerContext
-    ) -> Iterator[bytes]:
-        """``StreamMetrics``: frames are read in another thread, so that answers nobody reads stop no metric."""
-        caller = self._gate.caller(context)
-        link = Link(holder=caller.holder, peer=caller.peer)
-        if not context.add_callback(link.out.close):
-            return
-        self._admit(link)
-        self._pool.submit(self._read, requests, link)
+    async def stream(self, requests: AsyncIterator[bytes], call: Call) -> None:
+        """``StreamMetrics``: frames are read by a task of their own, so that answers nobody reads stop no metric."""
+        self._admit()
+        link = Link(holder=call.caller.holder, peer=call.peer)
+        self._links.add(link)
+        reading = asyncio.create_task(self._read(requests, link))
+        try:
+            await self._answer(link, call)
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+        if link.own is None:  # an end without a status would look like success
+            self._admit()
+
+    def close(self, reason: str, retry_after: float = 1.0) -> None:
+        """Say goodbye to our own trainers, with the seconds after which to come back, and end every stream."""
+        self._closed = True
+        for link in tuple(self._links):
+            if link.own is not None:
+                link.out.put(wire.goodbye(link.own.run_id, reason, retry_after))
+            link.out.close()
+
+    async def _answer(self, link: Link, call: Call) -> None:
         told: Demand | None = None
-        while (answers := link.out.take(POLL)) is not None:
-            yield from answers
+        while (answers := link.out.take()) is not None:
+            for answer in answers:
+                await call.write(answer)
             if link.own is not None:
                 self._broker.check()
                 demand = self._broker.demand(link.own.run_id)
                 if demand != told:
                     told = demand
-                    yield wire.flow(link.own.run_id, demand)
-        if self._closed and link.own is None:  # an end without a status would look like success
+                    await call.write(wire.flow(link.own.run_id, demand))
+            await link.news()
+
+    def _admit(self) -> None:
+        if self._closed:
             raise Refused(grpc.StatusCode.UNAVAILABLE, STOPS)
-
-    def close(self, reason: str, retry_after: float = 1.0) -> None:
-        """Say goodbye to our own trainers, with the seconds after which to come back, and end every stream."""
-        with self._lock:
-            self._closed = True
-            links = list(self._links)
-        for link in links:
-            if link.own is not None:
-                link.out.put(wire.goodbye(link.own.run_id, reason, retry_after))
-            link.out.close()
-
-    def _admit(self, link: Link) -> None:
-        with self._lock:
-            if self._closed:
-                raise Refused(grpc.StatusCode.UNAVAILABLE, STOPS)
-            self._links.add(link)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def _read(self, requests: Iterator[wire.Frame], link: Link) -> None:
+    async def _read(self, requests: AsyncIterator[bytes], link: Link) -> None:
         try:
-            for frame in requests:
+            async for data in requests:
+                await self._turns.take()
+                frame = wire.read_request(data)
                 try:
                     self._take(frame, link)
                 except Exception as error:
@@ -151,13 +165,10 @@ class Ingest:
                     _log.error("error while taking a frame of %r", frame.session_id, exc_info=error)
                     text = "an error inside the monitor; its log has the details"
                     link.out.put(wire.fault(frame.session_id, wire.INTERNAL_ERROR, text))
-        except (
-            Exception
-        ) as error:  # torn or cancelled: gRPC's iterator raises RpcError without further detail
+        except Exception as error:  # torn: gRPC's iterator raises without further detail
             _log.debug("stream of %s torn: %r", link.peer, error)
         finally:
-            with self._lock:
-                self._links.discard(link)
+            self._links.discard(link)
             for trainer in (link.own, *link.bound.values()):
                 if trainer is not None:
                     trainer.leave(link.out)
@@ -165,11 +176,9 @@ class Ingest:
 
     def _take(self, frame: wire.Frame, link: Link) -> None:
         if link.own is not None:
-            with link.own.turn:
-                if link.own.speaks_by(
-                    link.out
-                ):  # else a stream that was replaced meanwhile: sent again by the new one
-                    self._numbered(frame, link.own, link.out)
+            # Else it is of a stream that was replaced meanwhile, and is sent again by the new one.
+            if link.own.speaks_by(link.out):
+                self._numbered(frame, link.own, link.out)
         elif frame.hello is not None:
             self._hello(frame, frame.hello, link)
         elif frame.kind == "garbage" or frame.crc is False:
@@ -199,29 +208,26 @@ class Ingest:
             out.put(wire.fault(run_id[: bounds.ID], wire.UNSUPPORTED, why))
             out.close()
             return
-        with self._lock:
-            trainer = self._own.get(run_id)
-            if trainer is None:
-                if _known(self._broker, run_id):
-                    taken = True
-                else:
-                    taken = False
-                    trainer = OwnTrainer(self._broker, run_id, hello.secret, holder=link.holder)
-                    self._own[run_id] = trainer
-                    self._strangers += not link.holder
-            else:  # knowing the secret is not enough for a token-holder's run
-                known = hmac.compare_digest(trainer.secret.encode(), hello.secret.encode())
-                taken = not known or (trainer.holder and not link.holder)
+        trainer = self._own.get(run_id)
+        if trainer is None:
+            taken = _known(self._broker, run_id)
+            if not taken:
+                trainer = OwnTrainer(self._broker, run_id, hello.secret, holder=link.holder)
+                self._own[run_id] = trainer
+                self._strangers += not link.holder
+        else:  # knowing the secret is not enough for a token-holder's run
+            known = hmac.compare_digest(trainer.secret.encode(), hello.secret.encode())
+            taken = not known or (trainer.holder and not link.holder)
         if taken or trainer is None:
             text = f"run {run_id} belongs to another trainer; give the run another name"
             out.put(wire.fault(run_id, wire.ALREADY_EXISTS, text))
             out.close()
             return
         link.own = trainer
-        with trainer.turn:
-            trainer.enter(hello.info, out)
-            mark = trainer.begin(frame, hello.first_unacked)
-            out.put(wire.welcome(run_id, self._welcome(mark)))
+        trainer.enter(hello.info, out)
+        self._broker.heed(run_id, link.bell.ring)
+        mark = trainer.begin(frame, hello.first_unacked)
+        out.put(wire.welcome(run_id, self._welcome(mark)))
         trainer.send_waiting()
 
     def _numbered(self, frame: wire.Frame, trainer: OwnTrainer, out: Outgoing) -> None:
@@ -254,18 +260,16 @@ class Ingest:
 
     def _open(self, session_id: str, info: RunInfo, *, holder: bool) -> ContractTrainer:
         trainer = ContractTrainer(self._broker, session_id, replace(info, run_id=new_id()))
-        with self._lock:
-            old = self._sessions.get((holder, session_id))
-            self._sessions[holder, session_id] = trainer
-            self._strangers += not holder
+        old = self._sessions.get((holder, session_id))
+        self._sessions[holder, session_id] = trainer
+        self._strangers += not holder
         if old is not None:
             old.supersede(trainer.run_id)
         return trainer
 
     def _bind(self, session_id: str, link: Link) -> ContractTrainer | None:
         """The run that a session's frames on this stream belong to, from now on."""
-        with self._lock:
-            trainer = self._sessions.get((link.holder, session_id))
+        trainer = self._sessions.get((link.holder, session_id))
         if trainer is None and self._strict:
             text = f"session {session_id!r} is not registered: call RegisterTrainingSession first"
             link.out.put(wire.fault(session_id, wire.INVALID_SESSION, text))

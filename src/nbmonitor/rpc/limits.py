@@ -1,18 +1,18 @@
 """The gate in front of every handler: who calls, how many at a time, errors without inner details.
 
-A handler gets the gate and asks it ``gate.caller(context)``: the :class:`~nbmonitor.rpc.trust.auth.Caller` of its call.
+A handler is given a :class:`Call` in place of gRPC's context, whatever its kind: it is told who calls, and writes its
+answers itself where there are several.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from grpc import aio
 
 from nbmonitor.errors import InputError
 from nbmonitor.rpc.codec import viewer as wire
@@ -20,11 +20,14 @@ from nbmonitor.rpc.codec.trainer import RECEIVE_BYTES
 from nbmonitor.rpc.trust.refusals import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from nbmonitor.rpc.trust.auth import Auth, Caller
 
+    Handler = Callable[[Any, Any], Awaitable[Any]]
+
 TRAINERS, VIEWERS, UNARY, WATCHES = 64, 64, 16, 8
+ENDING = 256  # ended calls that nobody reads to their end: gRPC keeps what was written to them
 AGAIN = 1.0  # seconds between two looks at the token of a stream
 
 _log = logging.getLogger("nbmonitor")
@@ -39,11 +42,45 @@ class Refused(Exception):  # noqa: N818 (it is an answer, not a failure)
         self.text = text
 
 
-class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
-    """Wraps handlers of all four kinds.
+class Call:
+    """A call in progress, as its handler sees it.
 
-    Calls are counted by kind and the one too many is refused by name, so that streams can never take the threads
-    that unary calls need.
+    Parameters
+    ----------
+    context
+        gRPC's.
+    caller
+        Who calls.
+    admit
+        Asked again now and then whether it may still: raises :class:`Refused` when not.
+    """
+
+    def __init__(self, context: Any, caller: Caller, admit: Callable[[Any], object]) -> None:
+        self._context = context
+        self.caller = caller
+        self.peer: str = caller.peer
+        self._admit = admit
+        self._judged = time.monotonic()
+
+    async def write(self, answer: Any) -> None:
+        """Send one answer of several; waits while the client does not read. Raises Refused where a token ended."""
+        await self._context.write(answer)
+        if time.monotonic() - self._judged >= AGAIN:
+            self._judged = time.monotonic()
+            self._admit(self._context)
+
+    async def compress(self) -> None:
+        """Have the answer compressed."""
+        self._context.set_compression(grpc.Compression.Gzip)
+        # Said now: a unary answer of grpc.aio (1.85) brings metadata of its own that does not know of it.
+        await self._context.send_initial_metadata(())
+
+
+class Gate(aio.ServerInterceptor):  # type: ignore[type-arg]
+    """Wraps handlers of all four kinds, which are coroutines.
+
+    Calls are counted by kind and the one too many is refused by name, so that streams can never take the room that
+    unary calls need. Belongs to the loop: its counts are read elsewhere, and changed there alone.
 
     Parameters
     ----------
@@ -69,7 +106,6 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
         self._auth = auth
         self.message_bytes = message_bytes
         self.refusals = Refusals(refused)
-        self._callers: weakref.WeakKeyDictionary[Any, Caller] = weakref.WeakKeyDictionary()
         viewers = (caps or {}).get("viewers", VIEWERS)
         self._caps = {
             "trainers": TRAINERS,
@@ -79,29 +115,20 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
             "health watches": WATCHES,
             "calls": UNARY,
         } | (caps or {})
-        self._lock = threading.Lock()
         self.active = dict.fromkeys(self._caps, 0)
-
-    @property
-    def threads(self) -> int:
-        """How many threads a full house needs: a trainer's stream is read and written by two; eight to refuse with."""
-        return sum(self._caps.values()) + self._caps["trainers"] + 8
+        self.arrived = 0.0  # monotonic clock of the last call
+        self.ending = 0  # calls that are over, and whose client has not heard of it
 
     @property
     def caps(self) -> Mapping[str, int]:
         """Calls at a time, by kind."""
         return self._caps
 
-    def caller(self, context: grpc.ServicerContext) -> Caller:
-        """Whom a call in progress comes from."""
-        with self._lock:
-            return self._callers[context]
-
-    def intercept_service(
-        self, continuation: Callable[[Any], Any], handler_call_details: Any
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any
     ) -> Any:
         """Put the gate in front of a handler."""
-        handler = continuation(handler_call_details)
+        handler = await continuation(handler_call_details)
         if handler is None:
             return None
         method = handler_call_details.method
@@ -112,63 +139,48 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
             kind = "trainers"
         else:
             kind = "health watches" if method.startswith("/grpc.health.") else "viewers"
-        name = {
-            (False, False): "unary_unary",
-            (False, True): "unary_stream",
-            (True, False): "stream_unary",
-            (True, True): "stream_stream",
-        }[asks, answers]
-        inner = getattr(handler, name)
-        wrapped = (self._streaming if answers else self._single)(inner, method, kind)
-        return getattr(grpc, f"{name}_rpc_method_handler")(
-            wrapped,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return rewrapped(handler, lambda inner: self.wrapped(inner, method, kind))
 
-    def _single(self, inner: Callable[..., Any], method: str, kind: str) -> Callable[..., Any]:
-        def call(request: Any, context: grpc.ServicerContext) -> Any:
+    def wrapped(self, inner: Handler, method: str, kind: str) -> Handler:
+        """A handler of ours as one of gRPC's."""
+
+        async def call(request: Any, context: Any) -> Any:
+            place = "run lists" if kind == "viewers" and _lists_runs(method, request) else kind
             try:
-                self._enter(method, kind, context)
-                try:
-                    return inner(request, context)
-                finally:
-                    self._leave(kind)
+                with self._place(method, place, context) as call:
+                    return await inner(request, call)
             except Exception as error:
                 code, text = _status(error, method)
-            return context.abort(code, text)
+            self.ending += 1
+            try:  # what is said last waits behind what is not read, perhaps for ever
+                return await context.abort(code, text)
+            finally:
+                self.ending -= 1
 
         return call
 
-    def _streaming(self, inner: Callable[..., Any], method: str, kind: str) -> Callable[..., Any]:
-        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            try:
-                place = "run lists" if kind == "viewers" and _lists_runs(method, request) else kind
-                self._enter(method, place, context)
-                try:
-                    yield from self._while_admitted(inner(request, context), method, context)
-                finally:
-                    self._leave(place)
-                return
-            except Exception as error:
-                code, text = _status(error, method)
-            context.abort(code, text)
+    @contextlib.contextmanager
+    def _place(self, method: str, kind: str, context: Any) -> Iterator[Call]:
+        def admit(context: Any) -> Caller:
+            return self._admit(method, context)
 
-        return call
+        self.arrived = time.monotonic()
+        caller = admit(context)
+        if self.active[kind] >= self._caps[kind]:
+            text = f"{self._caps[kind]} {kind} at a time is the limit here; see %nbmonitor status"
+            raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        if self.ending >= ENDING:
+            text = (
+                f"{ENDING} ended calls are not read to their end; close the connections they are on"
+            )
+            raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        self.active[kind] += 1
+        try:
+            yield Call(context, caller, admit)
+        finally:
+            self.active[kind] -= 1
 
-    def _while_admitted(
-        self, answers: Any, method: str, context: grpc.ServicerContext
-    ) -> Iterator[Any]:
-        """The answers of a stream, as long as its token is good: one that was revoked or expired ends it."""
-        judged = time.monotonic()
-        with contextlib.closing(answers):
-            for answer in answers:
-                yield answer
-                if time.monotonic() - judged >= AGAIN:
-                    judged = time.monotonic()
-                    self._admit(method, context)
-
-    def _admit(self, method: str, context: grpc.ServicerContext) -> Caller:
+    def _admit(self, method: str, context: Any) -> Caller:
         verdict = self._auth.judge(
             method, context.peer(), context.invocation_metadata(), context.auth_context()
         )
@@ -181,21 +193,16 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]
             raise Refused(code, self.refusals.note(verdict.caller, method, verdict.why))
         return verdict.caller
 
-    def _enter(self, method: str, kind: str, context: grpc.ServicerContext) -> None:
-        caller = self._admit(method, context)
-        with self._lock:
-            self._callers[context] = caller
-            if self.active[kind] >= self._caps[kind]:
-                text = (
-                    f"{self._caps[kind]} {kind} at a time is the limit here; see %nbmonitor status"
-                )
-                del self._callers[context]
-                raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
-            self.active[kind] += 1
 
-    def _leave(self, kind: str) -> None:
-        with self._lock:
-            self.active[kind] -= 1
+def rewrapped(handler: Any, wrap: Callable[[Handler], Handler]) -> Any:
+    """GRPC's description of a handler, with its coroutine wrapped."""
+    asks, answers = handler.request_streaming, handler.response_streaming
+    name = f"{'stream' if asks else 'unary'}_{'stream' if answers else 'unary'}"
+    return getattr(grpc, f"{name}_rpc_method_handler")(
+        wrap(getattr(handler, name)),
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
 
 
 def _lists_runs(method: str, request: bytes) -> bool:

@@ -7,6 +7,7 @@ behind one lock (4 µs a call, measured, of the 300 that a call takes at least);
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from bisect import bisect_left
@@ -14,9 +15,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from grpc import aio
+
+from nbmonitor.rpc.limits import rewrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from nbmonitor.rpc.limits import Handler
 
 BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Upper bounds of the histogram's buckets, in seconds; one more bucket has what took longer."""
@@ -24,12 +30,7 @@ BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 UNKNOWN = "(unknown)"
 """Where calls of RPCs that are not served are counted: their names are a stranger's choice, and without number."""
 
-_KINDS = {
-    (False, False): "unary_unary",
-    (False, True): "unary_stream",
-    (True, False): "stream_unary",
-    (True, True): "stream_stream",
-}
+_CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class _Count:
     seconds: float = 0.0
 
 
-class Metrics(grpc.ServerInterceptor):  # type: ignore[type-arg]
+class Metrics(aio.ServerInterceptor):  # type: ignore[type-arg]
     """Counts calls.
 
     Attributes
@@ -115,47 +116,30 @@ class Metrics(grpc.ServerInterceptor):  # type: ignore[type-arg]
                 for method, c in self._counts.items()
             }
 
-    def intercept_service(
-        self, continuation: Callable[[Any], Any], handler_call_details: Any
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any
     ) -> Any:
         """Count around a handler."""
-        handler = continuation(handler_call_details)
+        handler = await continuation(handler_call_details)
         if handler is None:
             self._end(UNKNOWN, "UNIMPLEMENTED", self._begin(UNKNOWN))
             return None
-        name = _KINDS[handler.request_streaming, handler.response_streaming]
-        inner, method = getattr(handler, name), handler_call_details.method
-        wrapped = (self._streaming if handler.response_streaming else self._single)(inner, method)
-        return getattr(grpc, f"{name}_rpc_method_handler")(
-            wrapped,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        method = handler_call_details.method
+        return rewrapped(handler, lambda inner: self.wrapped(inner, method))
 
-    def _single(self, inner: Callable[..., Any], method: str) -> Callable[..., Any]:
-        def call(request: Any, context: grpc.ServicerContext) -> Any:
+    def wrapped(self, inner: Handler, method: str) -> Handler:
+        """A handler that is counted."""
+
+        async def call(request: Any, context: Any) -> Any:
             began, code = self._begin(method), ""
+            first = _First(context, lambda: self._answered(method, began))
             try:
-                answer = inner(request, context)
+                answer = await inner(request, first)
                 code = _code(context, "OK")
-                self._answered(method, began)
+                if answer is not None:
+                    first.answered()
                 return answer
-            finally:
-                self._end(method, code or _code(context, "UNKNOWN"), began)
-
-        return call
-
-    def _streaming(self, inner: Callable[..., Any], method: str) -> Callable[..., Any]:
-        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            began, code, waiting = self._begin(method), "", True
-            try:
-                for answer in inner(request, context):
-                    if waiting:
-                        waiting = False
-                        self._answered(method, began)
-                    yield answer
-                code = _code(context, "OK")
-            except GeneratorExit:  # nobody reads any more
+            except asyncio.CancelledError:  # nobody reads any more
                 code = "CANCELLED"
                 raise
             finally:
@@ -187,7 +171,28 @@ class Metrics(grpc.ServerInterceptor):  # type: ignore[type-arg]
             self.on_end(method, code, time.perf_counter() - began)
 
 
-def _code(context: grpc.ServicerContext, otherwise: str) -> str:
+class _First:
+    """A context that tells of the first answer."""
+
+    def __init__(self, context: Any, answered: Callable[[], None]) -> None:
+        self._context = context
+        self._answered: Callable[[], None] | None = answered
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def answered(self) -> None:
+        if self._answered is not None:
+            self._answered()
+            self._answered = None
+
+    async def write(self, answer: Any) -> None:
+        await self._context.write(answer)
+        self.answered()
+
+
+def _code(context: Any, otherwise: str) -> str:
     """Name of the status that a handler set or aborted with."""
-    code: Any = context.code()  # type: ignore[attr-defined]  # since grpcio 1.45; the stubs lack it
-    return str(getattr(code, "name", None) or otherwise)
+    code: Any = context.code()  # as it was set: one of gRPC's, or its number
+    name = getattr(code, "name", None) or _CODES.get(code)
+    return str(name) if code else otherwise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,13 +22,12 @@ from nbmonitor.rpc.trust.auth import loopback
 from nbmonitor.rpc.witness import Witness, actor_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from nbmonitor.broker import Broker
-    from nbmonitor.rpc.limits import Gate
-
-STUCK = 60.0  # seconds for which gRPC may fail to take an answer, because nobody reads
-SWEEP = 1.0  # seconds between two looks for such watches
+    from nbmonitor.rpc.limits import Call, Gate, Handler
+    from nbmonitor.rpc.loop import Turns
+    from nbmonitor.rpc.threads import Pool
 
 _LATER = {
     "UpdateRun": "runs cannot be renamed or annotated through this server yet",
@@ -53,36 +52,40 @@ class Monitor:
         Name of this life of the server.
     gate
         Counts the calls in progress.
+    pool
+        Threads for what takes time, or waits for a disk.
+    turns
+        Whose turn it is, of all streams.
     """
 
-    def __init__(self, broker: Broker, epoch: str, gate: Gate) -> None:
+    def __init__(self, broker: Broker, epoch: str, gate: Gate, pool: Pool, turns: Turns) -> None:
         self._broker = broker
         self._gate = gate
+        self._pool = pool
         self.witness = Witness(broker.journal)
         self._info = wire.ServerInfo(__version__, epoch, time.time())
         self._encoded = Encoded()
-        self._lock = threading.Lock()
+        self._turns = turns
         self._watches: dict[str, Showing] = {}
-        self._showings: dict[Showing, grpc.ServicerContext] = {}
-        self._swept = 0.0
+        self._showings: set[Showing] = set()
         self._closed = False
 
     def handlers(self) -> dict[str, Any]:
         """Every RPC of the service, by name."""
-        unary: dict[str, Callable[[bytes, Any], bytes]] = {
+        unary: dict[str, Handler] = {
             "GetServerInfo": self._server_info,
-            "ListRuns": self._list_runs,
+            "ListRuns": self._apart(self._list_runs),
             "AdjustWatch": self._adjust,
             "GetHistory": self._history,
-            "SendCommand": self._send,
-            "ListCommands": self._list_commands,
-            "ListAuditEvents": self._list_audit,
+            "SendCommand": self._apart(self._send),
+            "ListCommands": self._apart(self._list_commands),
+            "ListAuditEvents": self._apart(self._list_audit),
         }
         out: dict[str, Any] = {
-            name: grpc.unary_unary_rpc_method_handler(self._judged(inner))
+            name: grpc.unary_unary_rpc_method_handler(_judged(inner))
             for name, inner in unary.items()
         }
-        out["WatchRun"] = grpc.unary_stream_rpc_method_handler(self._watch)
+        out["WatchRun"] = grpc.unary_stream_rpc_method_handler(_judged(self._watch))
         for name, streams in codec.methods(codec.MONITOR).items():
             if name not in out:
                 out[name] = self.later(name, streams=streams)
@@ -92,7 +95,7 @@ class Monitor:
         """Handler of an RPC that is declared and not built: UNIMPLEMENTED, with a sentence."""
         text = _LATER[name]
 
-        def refuse(_request: Any, _context: grpc.ServicerContext) -> bytes:
+        async def refuse(_request: Any, _call: Call) -> bytes:
             raise Refused(grpc.StatusCode.UNIMPLEMENTED, text)
 
         asks, answers = streams
@@ -103,11 +106,9 @@ class Monitor:
         return grpc.unary_unary_rpc_method_handler(refuse)
 
     def close(self, wait: float = 0.0) -> None:
-        """End every watch; waits at most so many seconds for their last answers."""
-        with self._lock:
-            self._closed = True
-            showings = list(self._showings)
-        for showing in showings:
+        """End every watch; waits at most so many seconds for their last answers. Not for the loop's own thread."""
+        self._closed = True
+        for showing in tuple(self._showings):
             showing.close()
         end = time.monotonic() + wait
         while self._showings and time.monotonic() < end:
@@ -115,10 +116,10 @@ class Monitor:
 
     # --- unary -------------------------------------------------------------------------------------------------------
 
-    def _server_info(self, _data: bytes, context: grpc.ServicerContext) -> bytes:
+    async def _server_info(self, _data: bytes, call: Call) -> bytes:
         active = self._gate.active
         busy = active["viewers"] + active["trainers"]
-        caller = self._gate.caller(context)
+        caller = call.caller
         caps = self._gate.caps
         limits = wire.Limits(
             caps["viewers"], caps["trainers"], caps["calls"], self._gate.message_bytes
@@ -126,10 +127,10 @@ class Monitor:
         reads_only = not caller.may("steer")
         return wire.server_info(self._info, busy, limits, actor_of(caller), reads_only=reads_only)
 
-    def _list_runs(self, _data: bytes, _context: grpc.ServicerContext) -> bytes:
+    def _list_runs(self, _data: bytes, _call: Call) -> bytes:
         return wire.runs(self._broker.runs())
 
-    def _adjust(self, data: bytes, _context: grpc.ServicerContext) -> bytes:
+    async def _adjust(self, data: bytes, _call: Call) -> bytes:
         watch_id, demand, received = wire.read_adjust(data)
         showing = self._watches.get(watch_id)
         if showing is not None and received:
@@ -138,10 +139,14 @@ class Monitor:
             showing.adjust(demand)
         return wire.adjusted(showing is not None)
 
-    def _history(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+    async def _history(self, data: bytes, call: Call) -> bytes:
         # Steps and values shrink to a half; on this machine that would only cost time.
-        if not loopback(context.peer()):
-            context.set_compression(grpc.Compression.Gzip)
+        if not loopback(call.peer):
+            await call.compress()
+        answer: bytes = await self._apart(self._points)(data, call)
+        return answer
+
+    def _points(self, data: bytes, _call: Call) -> bytes:
         asked = wire.read_history(data)
         self._broker.run(asked.run_id)  # unknown: NOT_FOUND, rather than an empty answer
         if asked.index_only:
@@ -167,74 +172,68 @@ class Monitor:
         ]
         return wire.history(windows=windows, applied=asked.max_points)
 
-    def _send(self, data: bytes, context: grpc.ServicerContext) -> bytes:
-        caller = self._gate.caller(context)
+    def _send(self, data: bytes, call: Call) -> bytes:
+        caller = call.caller
         command = replace(wire.read_send(data), actor=actor_of(caller), peer=caller.peer)
         if command.epoch not in ("", self._info.epoch):  # somebody recorded it, or was not told yet
             why = "the server was restarted since: look and ask again"
             return wire.sent(self._broker.refuse(command, why))
         return wire.sent(self._broker.send(command))
 
-    def _list_commands(self, data: bytes, _context: grpc.ServicerContext) -> bytes:
+    def _list_commands(self, data: bytes, _call: Call) -> bytes:
         return wire.commands(self._broker.commands(wire.read_list_commands(data)))
 
-    def _list_audit(self, data: bytes, _context: grpc.ServicerContext) -> bytes:
+    def _list_audit(self, data: bytes, _call: Call) -> bytes:
         asked = audits.read_ask(data)
         return audits.answer(*audits.page(self._broker.audit(asked.run_id, limit=KEPT), asked))
 
     # --- watches -----------------------------------------------------------------------------------------------------
 
-    def _watch(self, data: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+    async def _watch(self, data: bytes, call: Call) -> None:
+        wanted = wire.read_watch(data)
+        showing = Showing(
+            self._broker, self._encoded, wanted, crowd=self._showings.__len__, turns=self._turns
+        )
+        showing.box.viewer = actor_of(call.caller)
         try:
-            wanted = wire.read_watch(data)
-            box = self._broker.subscribe(wanted.run_id or None, after_seq=wanted.after_seq)
-        except NbMonitorError as error:
-            raise _refusal(error) from error
-        caller = self._gate.caller(context)
-        crowd = self._showings.__len__
-        showing = Showing(self._broker, self._encoded, wanted, box, crowd=crowd)
-        box.viewer = actor_of(caller)
-        with self._lock:
             if self._closed:
-                box.close()
                 raise Refused(grpc.StatusCode.UNAVAILABLE, "the server stops; come back later")
-            self._showings[showing] = context
+            self._showings.add(showing)
             if wanted.watch_id:
                 self._watches[wanted.watch_id] = showing
-        self.witness.attached(caller, wanted.run_id)
-        try:
-            if context.add_callback(showing.close):
-                yield from showing.answers()
-        finally:
-            box.close()
-            with self._lock:
-                self._showings.pop(showing, None)
-                if self._watches.get(wanted.watch_id) is showing:
-                    del self._watches[wanted.watch_id]
-            self.witness.left(caller, wanted.run_id)
-
-    def _sweep(self) -> None:
-        """End the watches whose thread gRPC holds because nobody reads. Called by whoever asks for something."""
-        now = time.monotonic()
-        if now - self._swept < SWEEP:
-            return
-        self._swept = now
-        with self._lock:
-            stuck = [c for s, c in self._showings.items() if s.stuck > STUCK]
-        for context in stuck:
-            context.cancel()  # type: ignore[no-untyped-call]
-
-    def _judged(
-        self, inner: Callable[[bytes, Any], bytes]
-    ) -> Callable[[bytes, grpc.ServicerContext], bytes]:
-        def call(data: bytes, context: grpc.ServicerContext) -> bytes:
-            self._sweep()
+            self.witness.attached(call.caller, wanted.run_id)
             try:
-                return inner(data, context)
-            except NbMonitorError as error:
-                raise _refusal(error) from error
+                await showing.show(call.write)
+            finally:
+                self.witness.left(call.caller, wanted.run_id)
+        finally:
+            showing.close()
+            self._showings.discard(showing)
+            if self._watches.get(wanted.watch_id) is showing:
+                del self._watches[wanted.watch_id]
+
+    def _apart(self, inner: Callable[[bytes, Call], bytes]) -> Handler:
+        """A handler that runs in a thread of the pool: nobody's stream waits for it."""
+
+        async def call(data: bytes, call: Call) -> bytes:
+            answer = asyncio.get_running_loop().run_in_executor(self._pool, inner, data, call)
+            try:
+                return await asyncio.shield(answer)
+            except asyncio.CancelledError:
+                await asyncio.wait([answer])  # its place is taken as long as its thread is
+                raise
 
         return call
+
+
+def _judged(inner: Handler) -> Handler:
+    async def call(data: bytes, call: Call) -> Any:
+        try:
+            return await inner(data, call)
+        except NbMonitorError as error:
+            raise _refusal(error) from error
+
+    return call
 
 
 def _refusal(error: NbMonitorError) -> Refused:

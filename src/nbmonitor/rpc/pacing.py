@@ -123,7 +123,7 @@ class Pacing:
             if mark is not None:
                 self._shortest = min(now - mark[1], self._shortest + DRIFT * since)
                 self._judge(now - mark[1], mark[2], used=mark[3])
-            self._after = int(min(max(self._rate * TELL, LEAST // 2), self._window // 2))
+            self._after = int(min(max(self._rate * TELL, START // 2), self._window // 2))
 
     def _judge(self, way: float, number: int, *, used: bool) -> None:
         late = way - self._shortest

@@ -7,14 +7,18 @@ protobuf's default pool, where it would clash with a user's own stubs. Like ever
 from __future__ import annotations
 
 import logging
-import threading
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf import descriptor_pool
 
 from nbmonitor.rpc import codec, health
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from nbmonitor.rpc.limits import Call
 
 SERVICES = ("grpc.reflection.v1alpha.ServerReflection", "grpc.reflection.v1.ServerReflection")
 """The package has the first name alone; the second is the same service (names of messages do not travel)."""
@@ -39,7 +43,6 @@ class Reflection(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     """Answers reflection, from the first call on: what it needs is imported by then and no sooner."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._handler: Any = None
         self._tried = False
 
@@ -48,14 +51,13 @@ class Reflection(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         service, _, name = handler_call_details.method[1:].partition("/")
         if service not in SERVICES or name != METHOD:
             return None
-        with self._lock:
-            if not self._tried:
-                self._tried = True
-                why = problem()
-                if why:
-                    _log.info("no server reflection: %s", why)
-                else:
-                    self._handler = _handler()
+        if not self._tried:
+            self._tried = True
+            why = problem()
+            if why:
+                _log.info("no server reflection: %s", why)
+            else:
+                self._handler = _handler()
         return self._handler
 
 
@@ -67,8 +69,14 @@ def _handler() -> Any:
         pool.Add(file)
     names = (codec.INGEST, codec.CONTRACT, codec.MONITOR, health.SERVICE, SERVICES[0])
     servicer = reflection.ReflectionServicer(names, pool=pool)
+
+    async def answers(requests: AsyncIterator[Any], call: Call) -> None:
+        async for request in requests:  # the one that is public reads an iterator to its end
+            for answer in servicer.ServerReflectionInfo(iter((request,)), None):
+                await call.write(answer)
+
     return grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
+        answers,
         request_deserializer=messages.ServerReflectionRequest.FromString,
         response_serializer=messages.ServerReflectionResponse.SerializeToString,
     )

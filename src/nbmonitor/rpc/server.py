@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import threading
+import time
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from grpc import aio
 
 from nbmonitor.errors import ServerError
 from nbmonitor.events import new_id
-from nbmonitor.rpc import codec, threads
+from nbmonitor.rpc import codec, loop, threads
 from nbmonitor.rpc.codec import trainer as wire
 from nbmonitor.rpc.health import SERVICE as HEALTH
 from nbmonitor.rpc.health import Health
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nbmonitor.broker import Broker
+    from nbmonitor.rpc.limits import Handler
     from nbmonitor.rpc.trust.auth import Caller
 
 OPTIONS = (
@@ -131,12 +135,13 @@ class Server:
         self.epoch = new_id("s")
         self.metrics = Metrics()
         self._gate = Gate(auth, caps, message_bytes=message_bytes)
-        self._pool = threads.Pool(self._gate.threads, "nbmonitor-grpc")
+        self._pool = threads.Pool(self._gate.caps["calls"], "nbmonitor-call")
         self._health = Health((codec.INGEST, codec.CONTRACT, codec.MONITOR))
-        self._ingest = Ingest(broker, self._gate, self._pool, self.epoch, strict=strict)
-        self._monitor = Monitor(broker, self.epoch, self._gate)
+        turns = loop.Turns(lambda: time.monotonic() - self._gate.arrived)
+        self._ingest = Ingest(broker, self._gate, self.epoch, turns, strict=strict)
+        self._monitor = Monitor(broker, self.epoch, self._gate, self._pool, turns)
         self._gate.refusals.refused = refused or self._monitor.witness.refused
-        self._grpc: grpc.Server | None = None
+        self._grpc: aio.Server | None = None
         self._closing = threading.Lock()
         self._leave: Callable[[], None] | None = None
         threads.guard(self)
@@ -157,25 +162,14 @@ class Server:
         """Listen. Raises :class:`~nbmonitor.errors.ServerError` when the port or socket is in use."""
         if self.unix_socket is not None:
             prepare_socket(self.unix_socket)
-        # The types ask for the standard executor; gRPC itself asks for `submit`.
-        server = grpc.server(
-            self._pool,  # type: ignore[arg-type]
-            interceptors=[self.metrics, self._gate],
-            options=self._options,
-        )
-        server.add_generic_rpc_handlers((*self._handlers(), self._health.handler(), Reflection()))
+        loop.shared.enter()
         try:
             if self.port is not None:
                 probe(self.host, self.port)  # gRPC would first print its own account of it
-                self.port = self._open_port(server)
-            if self.unix_socket is not None:
-                server.add_insecure_port(f"unix:{self.unix_socket}")
-                close_to_others(self.unix_socket)
+            self._grpc = loop.shared.run(self._listen())
         except (OSError, RuntimeError) as error:
-            server.stop(None)
+            loop.shared.leave()
             raise self._in_use(error) from error
-        server.start()
-        self._grpc = server
         self._health.set(serving=True)
         self._monitor.witness.served(self.address)
         me = weakref.ref(self)
@@ -211,10 +205,27 @@ class Server:
         # Viewers first: their last word of a run is how it stood, not that its trainer was sent away.
         self._monitor.close(wait=min(grace, 0.5))
         self._ingest.close(reason, retry_after)
-        server.stop(grace).wait(grace + 1.0)
+        with contextlib.suppress(TimeoutError):
+            loop.shared.run(server.stop(grace), grace + 1.0)
         self._pool.shutdown()
+        loop.shared.leave()
 
-    def _open_port(self, server: grpc.Server) -> int:
+    async def _listen(self) -> aio.Server:
+        server = aio.server(interceptors=[self.metrics, self._gate], options=self._options)
+        server.add_generic_rpc_handlers((*self._handlers(), self._health.handler(), Reflection()))
+        try:
+            if self.port is not None:
+                self.port = self._open_port(server)
+            if self.unix_socket is not None:
+                server.add_insecure_port(f"unix:{self.unix_socket}")
+                close_to_others(self.unix_socket)
+        except BaseException:
+            await server.stop(None)
+            raise
+        await server.start()
+        return server
+
+    def _open_port(self, server: aio.Server) -> int:
         if self._certificates is None:
             return server.add_insecure_port(self.address)
         return server.add_secure_port(self.address, self._certificates.credentials())
@@ -233,9 +244,7 @@ class Server:
     def _handlers(self) -> list[Any]:
         trainer = {
             "RegisterTrainingSession": _bytes(self._ingest.register),
-            "StreamMetrics": grpc.stream_stream_rpc_method_handler(
-                self._ingest.stream, request_deserializer=wire.read_request
-            ),
+            "StreamMetrics": grpc.stream_stream_rpc_method_handler(self._ingest.stream),
         }
         upload = {
             "UploadCheckpoint": self._monitor.later("UploadCheckpoint", streams=(True, False))
@@ -254,7 +263,7 @@ class Server:
         return out
 
 
-def _bytes(behaviour: Callable[..., bytes]) -> Any:
+def _bytes(behaviour: Handler) -> Any:
     return grpc.unary_unary_rpc_method_handler(behaviour)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -13,34 +13,36 @@ from nbmonitor.events import Batch, Event, Scalars, Status
 from nbmonitor.rpc.buffer import together
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.limits import Refused
+from nbmonitor.rpc.loop import Bell
 from nbmonitor.rpc.pacing import PATIENCE, Pacing
 from nbmonitor.subscription import weight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from nbmonitor.broker import Broker
     from nbmonitor.events import Demand, RunInfo
     from nbmonitor.interfaces import SeriesInfo
     from nbmonitor.rpc.encoded import Encoded
-    from nbmonitor.subscription import Subscription
+    from nbmonitor.rpc.loop import Turns
 
-TICK = (
-    0.5  # seconds: a watch says something at least that often, so that silence means a broken link
-)
+# Seconds: a watch says something at least that often, so that silence means a broken link.
+TICK = 0.5
+STUCK = 60.0  # seconds for which gRPC may fail to take an answer, because nobody reads
 FRAMES = 60.0  # answers a second of one watch, at most
 SLACK = 0.004  # seconds by which a picture may be early: the clock of a tick is no better
 SPARSE = 200  # events of a first picture
 REFRESH = 0.25  # seconds between two descriptions of a run, or two indexes of its series
 REFRESH_SELDOM = 1.0  # the same for every run while no state changes, and on a narrow road
-FEW = 16  # watches of a server up to which each is shown as fast as it can be
+FEW = 16  # watches of a server up to which facts are told as often as they change
+SHARE = 0.4  # of one core, for the turns of all watches together
 MERGE = 4  # blocks of values in one answer, beyond which they are put together
 BLOCK = 32 << 10  # bytes of such a block
 PORTION = 4 << 10  # bytes of an answer at least, if there is so much to say
 
 
 class Showing:
-    """Answers of one watch.
+    """Answers of one watch. To be made in the loop.
 
     Parameters
     ----------
@@ -50,12 +52,17 @@ class Showing:
         Gives the bytes of events that every viewer is sent.
     wanted
         What the viewer asked for.
-    box
-        Its mailbox.
     crowd
         How many watches the server has: each leaves the others as many turns' time as there are.
+    turns
+        Whose turn it is, of all streams of a server.
     monotonic
         A monotonic clock, in seconds.
+
+    Raises
+    ------
+    UnknownRunError
+        When there is no such run.
     """
 
     def __init__(
@@ -63,20 +70,25 @@ class Showing:
         broker: Broker,
         encoded: Encoded,
         wanted: wire.Watch,
-        box: Subscription,
         *,
-        crowd: Callable[[], int] = lambda: 1,
+        crowd: Callable[[], int],
+        turns: Turns,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._broker = broker
         self._encoded = encoded
         self._run_id = wanted.run_id
-        self._wanted = box.demand = wanted.demand
-        self._box = box
+        self._wanted = wanted.demand
+        self._bell = Bell()  # there is mail
+        self._moved = Bell()  # the viewer said what it received
+        self.box = broker.subscribe(
+            wanted.run_id or None, after_seq=wanted.after_seq, notify=self._bell.ring
+        )
+        self.box.demand = wanted.demand
         self._crowd = crowd
+        self._turns = turns
         self._clock = monotonic
         self._pacing = Pacing(acknowledges=wanted.acknowledges, monotonic=monotonic)
-        self._moved = threading.Event()  # the viewer said what it received
         self._waiting: deque[Event] = deque()  # numbers and words whose turn has not come
         self._joined: set[int] = set()  # numbers of those that were put together for this viewer
         self._held: dict[str, Event] = {}  # newest pictures whose turn has not come
@@ -93,19 +105,19 @@ class Showing:
     def adjust(self, demand: Demand) -> None:
         """The viewer wants something else."""
         self._wanted = demand
-        self._box.demand = self._pacing.demand(demand)
-        self._box.wake()
+        self.box.demand = self._pacing.demand(demand)
+        self.box.wake()
 
     def received(self, total: int) -> None:
         """The viewer has received so many bytes."""
         self._pacing.received(total)
-        self._moved.set()
-        self._box.wake()
+        self._moved.ring()
+        self._bell.ring()
 
     def close(self) -> None:
         """End after what was said until now. Idempotent."""
-        self._box.close()
-        self._moved.set()
+        self.box.close()
+        self._moved.ring()
 
     @property
     def stuck(self) -> float:
@@ -113,44 +125,66 @@ class Showing:
         since = self._stuck
         return 0.0 if since is None else self._clock() - since
 
-    # --- the thread of the watch -------------------------------------------------------------------------------------
+    # --- in the loop -------------------------------------------------------------------------------------------------
 
-    def answers(self) -> Iterator[bytes]:
-        """Everything there is to say, until the mailbox is closed. Raises Refused when nobody reads."""
-        box, pacing = self._box, self._pacing
-        while True:
+    async def show(self, write: Callable[[bytes], Awaitable[None]]) -> None:
+        """Write everything there is to say, until the mailbox is closed. Raises Refused when nobody reads."""
+        pacing, last = self._pacing, False
+        while not last:
+            await self._turns.take()
             began = self._clock()
-            self._moved.clear()
-            last = box.closed  # looked at before the drain: what was said before it is handed on
-            box.demand = pacing.demand(self._wanted)
-            answer = self._answer(began, last) if pacing.room or self._first or last else None
-            if answer is not None or began - self._spoke >= TICK:
-                self._spoke = self._stuck = began
-                data = self._bytes(answer or wire.Seen())
-                pacing.sent(len(data))
-                yield data
+            self._bell.still()
+            self._moved.still()
+            last = self.box.closed  # looked at before the drain: what came until now is handed on
+            data = self._turn(began, last)
+            spent = self._clock() - began
+            if data is not None:
+                self._stuck = self._clock()
+                await self._written(write(data))
                 self._stuck = None
-            if last:
-                return
             if pacing.silent > PATIENCE:
                 raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, _unread(pacing.silent))
-            time.sleep(pause(self._clock() - began, self._crowd()))
-            due = self._spoke + TICK
-            if not pacing.room:
-                pacing.full()
-                self._moved.wait(max(due - self._clock(), 0.0))
-                continue
-            if self._held:
-                due = min(due, self._pictured + 1.0 / max(box.demand.fps, 1e-3))
-                if due <= self._clock():  # it is due and has no room: a word of the viewer wakes us
-                    due = self._spoke + TICK
-            if not self._waiting:
-                box.wait(max(due - self._clock(), 0.0))
+            if not last:
+                await asyncio.sleep(pause(spent, self._crowd()))
+                await self._rest()
+
+    def _turn(self, now: float, last: bool) -> bytes | None:
+        """What there is to say (without a word, too, when it is time to be heard); None for nothing."""
+        pacing = self._pacing
+        self.box.demand = pacing.demand(self._wanted)
+        answer = self._answer(now, last) if pacing.room or self._first or last else None
+        if answer is None and now - self._spoke < TICK:
+            return None
+        self._spoke = now
+        data = self._bytes(answer or wire.Seen())
+        pacing.sent(len(data))
+        return data
+
+    async def _rest(self) -> None:
+        """Wait for something to say, and for room to say it."""
+        due = self._spoke + TICK
+        if not self._pacing.room:
+            self._pacing.full()
+            await self._moved.wait(max(due - self._clock(), 0.0))
+            return
+        if self._held:
+            due = min(due, self._pictured + 1.0 / max(self.box.demand.fps, 1e-3))
+            if due <= self._clock():  # it is due and has no room: a word of the viewer wakes us
+                due = self._spoke + TICK
+        if not self._waiting:
+            await self._bell.wait(max(due - self._clock(), 0.0))
+
+    async def _written(self, writing: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(STUCK):
+                await writing
+        except TimeoutError:
+            raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, _unread(STUCK)) from None
 
     def _answer(self, now: float, last: bool) -> wire.Seen | None:
         """What there is to say, None for nothing."""
         if not self._waiting or last:
-            mail = self._box.drain()
+            mail = self.box.drain()
             self._resync |= mail.resync
             self._sort(mail.events)
         fresh = self._facts(now, last)
@@ -159,7 +193,7 @@ class Showing:
         events = self._portion(everything=last)
         resync, first = self._resync and not self._first, self._first
         self._first = self._resync = False
-        fps = max(self._box.demand.fps, 1e-3)
+        fps = max(self.box.demand.fps, 1e-3)
         if self._held and (last or now - self._pictured >= 1.0 / fps - SLACK):
             size = sum(weight(e) for e in self._held.values())
             if last or self._pacing.fits(size + sum(weight(e) for e in events)):
@@ -211,7 +245,7 @@ class Showing:
         return out
 
     def _bytes(self, answer: wire.Seen) -> bytes:
-        left_out = self._left_out + self._box.dropped
+        left_out = self._left_out + self.box.dropped
         return wire.seen(
             answer, self._encode, acknowledge_after=self._pacing.after, left_out=left_out
         )
@@ -246,8 +280,8 @@ class Showing:
 
 
 def pause(spent: float, crowd: int) -> float:
-    """Seconds between two turns, of which the last took ``spent``: no faster than a screen, nor than a crowd allows."""
-    return max(1.0 / FRAMES - spent, min(spent * (crowd / FEW - 1.0), TICK / 2), 0.0)
+    """Seconds until the next turn after one that took ``spent``: no faster than a screen, nor than a crowd allows."""
+    return max(1.0 / FRAMES - spent, min(spent * crowd / SHARE, TICK / 2))
 
 
 def _width(event: Event) -> int:

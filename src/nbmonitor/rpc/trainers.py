@@ -106,9 +106,6 @@ class OwnTrainer(Trainer):
         Whoever says it may take the run up again.
     holder
         Whether it was opened with a token; then nobody takes it up without one.
-
-    ``turn`` is held while a frame is taken, and while a stream begins: what an older one is in the middle of is counted
-    before the new one says where to go on.
     """
 
     again = frozenset({CommandState.QUEUED, CommandState.SENT})
@@ -117,7 +114,6 @@ class OwnTrainer(Trainer):
         super().__init__(broker, run_id, run_id)
         self.secret = secret
         self.holder = holder
-        self.turn = threading.Lock()
         self._marks: dict[tuple[int, int], int] = {}
         self._complained: tuple[int, int] | None = None
 

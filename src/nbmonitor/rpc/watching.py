@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SPARSE = 500  # sparse events kept of a run
 IDLE = 30.0  # seconds after which a watch that nobody uses ends
-TELL = 2.0  # seconds after which the server is told what was received, however little it is
+TELL = 10.0  # seconds after which the server is told what was received, however little it is
 
 _log = logging.getLogger("nbmonitor")
 

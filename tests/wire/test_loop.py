@@ -1,0 +1,142 @@
+"""The loop of the servers: one thread while somebody needs it, bells from any thread, and turns that leave room."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from nbmonitor.rpc import loop, showing
+from nbmonitor.rpc.loop import EACH, YIELD, YIELDS, Bell, Loop, Turns
+
+
+def _threads():
+    return [t for t in threading.enumerate() if t.name == "nbmonitor-grpc"]
+
+
+@pytest.fixture
+def one():
+    """A loop that nobody else has."""
+    made = Loop()
+    yield made
+    if made._loop is not None:
+        made._loop.run_until_complete(asyncio.sleep(0))  # what was cancelled ends
+        made._loop.close()
+
+
+def test_one_thread_for_all_who_enter_and_none_when_the_last_has_left(one):
+    before = _threads()
+    one.enter()
+    one.enter()
+    (thread,) = set(_threads()) - set(before)
+    assert thread.daemon, "it never keeps the interpreter from leaving"
+    one.leave()
+    assert one.run(asyncio.sleep(0, "still there"), 5) == "still there"
+    one.leave()
+    assert _threads() == before
+    one.enter()
+    assert one.run(asyncio.sleep(0, "again"), 5) == "again"
+    one.leave()
+
+
+def test_what_runs_in_the_loop_says_how_it_ended(one):
+    async def fails():
+        raise ZeroDivisionError
+
+    with pytest.raises(RuntimeError, match="nobody has entered"):
+        one.run(work := asyncio.sleep(0), 5)
+    work.close()
+    one.enter()
+    try:
+        with pytest.raises(ZeroDivisionError):
+            one.run(fails(), 5)
+        with pytest.raises(TimeoutError):
+            one.run(asyncio.sleep(10), 0.01)
+    finally:
+        one.leave()
+
+
+def test_a_bell_is_heard_whoever_rings_it_and_whenever():
+    async def hear():
+        bell, began = Bell(), time.monotonic()
+        bell.ring()
+        await bell.wait(10)  # it rang before anybody waited
+        bell.still()
+        threading.Timer(0.05, bell.ring).start()
+        await bell.wait(10)
+        bell.still()
+        await bell.wait(0.05)  # nobody rings
+        return time.monotonic() - began
+
+    assert 0.09 < asyncio.run(hear()) < 5
+
+
+def test_streams_have_a_few_turns_in_every_pass_and_all_have_theirs():
+    async def crowd():
+        turns, passes, had = Turns(lambda: 60.0), [0], []
+
+        async def stream(k):
+            for _ in range(5):
+                await turns.take()
+                had.append((passes[0], k))
+
+        def count():
+            passes[0] += 1
+            asyncio.get_running_loop().call_soon(count)
+
+        count()
+        await asyncio.gather(*(stream(k) for k in range(10)))
+        return had
+
+    had = asyncio.run(crowd())
+    assert len(had) == 50
+    each = [sum(p == which for p, _ in had) for which in {p for p, _ in had}]
+    # A grant and the turn may lie in two passes, so that those of two may meet in one.
+    assert max(each) <= 2 * EACH
+    rounds = [k for _, k in had]
+    assert set(rounds[:12]) == set(range(10)), (
+        "in the order of asking, nobody twice before the others"
+    )
+
+
+def test_calls_go_before_streams_and_not_for_ever():
+    async def busy(quiet):
+        turns, began = Turns(lambda: quiet), time.monotonic()
+        for _ in range(3 * EACH):
+            await asyncio.gather(*(turns.take() for _ in range(2 * EACH)))
+            if quiet == 0.0:
+                break
+        return time.monotonic() - began
+
+    waited = asyncio.run(busy(0.0))
+    assert waited > 0.5 * YIELD * YIELDS, "as long as calls arrive"
+    assert waited < 100 * YIELD * YIELDS, "they wait, and have their turn all the same"
+
+
+def test_who_went_away_takes_nobody_the_turn():
+    async def go():
+        turns = Turns(lambda: 60.0)
+        for _ in range(EACH):
+            await turns.take()
+        gone = [asyncio.create_task(turns.take()) for _ in range(3 * EACH)]
+        stays = asyncio.create_task(turns.take())
+        await asyncio.sleep(0)
+        for task in gone:
+            task.cancel()
+        await asyncio.wait_for(stays, 5)
+
+    asyncio.run(go())
+
+
+def test_a_crowd_is_shown_less_often_by_as_much_as_its_turns_take():
+    """All turns together take a share of one core."""
+    assert showing.pause(0.001, 1) == pytest.approx(1 / 60 - 0.001), "no faster than a screen"
+    assert showing.pause(0.001, 128) == pytest.approx(0.128 / showing.SHARE - 0.0, abs=0.08)
+    assert showing.pause(0.0005, 128) == pytest.approx(0.064 / showing.SHARE)
+    assert showing.pause(1.0, 128) == showing.TICK / 2, "nobody falls silent"
+
+
+def test_the_servers_of_a_process_share_one_loop():
+    assert isinstance(loop.shared, Loop)
