@@ -6,9 +6,12 @@ import asyncio
 import threading
 import time
 
+import grpc
 import pytest
+from grpc import aio
 
-from nbmonitor.rpc import loop, showing
+from nbmonitor.rpc import showing
+from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.loop import EACH, YIELD, YIELDS, Bell, Loop, Turns
 
 
@@ -138,5 +141,39 @@ def test_a_crowd_is_shown_less_often_by_as_much_as_its_turns_take():
     assert showing.pause(1.0, 128) == showing.TICK / 2, "nobody falls silent"
 
 
-def test_the_servers_of_a_process_share_one_loop():
-    assert isinstance(loop.shared, Loop)
+def test_a_users_own_grpc_aio_is_not_disturbed(server, caplog):
+    """gRPC's poller is one for the process, and wakes the loop of either."""
+
+    async def echo(request, _context):
+        return request
+
+    async def own():
+        theirs = aio.server()
+        handler = grpc.unary_unary_rpc_method_handler(echo)
+        theirs.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler("a.B", {"C": handler}),)
+        )
+        port = theirs.add_insecure_port("127.0.0.1:0")
+        await theirs.start()
+        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            ask = channel.unary_unary("/a.B/C")
+            for _ in range(300):
+                assert await ask(b"x") == b"x"
+        await theirs.stop(0)
+
+    client, over = Client(server.address, server.token).connect(), threading.Event()
+
+    def busy():
+        while not over.is_set():
+            client.ask_server()
+
+    asking = threading.Thread(target=busy)
+    asking.start()
+    try:
+        for _ in range(2):  # a loop of theirs comes and goes
+            asyncio.run(own())
+    finally:
+        over.set()
+        asking.join()
+        client.close()
+    assert [r for r in caplog.records if r.levelname in ("WARNING", "ERROR")] == []
