@@ -34,6 +34,7 @@ export function createChart(name: string, store: Store, send: Send, seen: () => 
   let revision = 0;
   let drawnKey = "";
   let visible = false;
+  let awaited = true; // it came into view, and its points are on their way: a person looks at an old curve, or at none
   let dragging = false;
   let listening = false;
   let size = { width: 0, height: 0 };
@@ -57,11 +58,12 @@ export function createChart(name: string, store: Store, send: Send, seen: () => 
   function job(): void {
     if (!chart || !visible || dragging || size.width < 40 || size.height < 40) return;
     const { axis, log, smooth } = state.settings;
-    revision += 1;
     const made = buildFigure({
       chart, axis, log, smooth, zoom: zoom(), marks: state.marks, started: state.run?.started ?? 0,
-      colours: readColours(node), ...size, revision, end: newest(axis),
+      colours: readColours(node), ...size, revision: revision + 1, end: newest(axis),
     });
+    if (!made.points && !revision) return; // axes around nothing tell nothing
+    revision += 1;
     draw(plot, made.data, made.layout);
     if (!zoom()) full = (made.layout.xaxis as { range: [number, number] }).range;
     listen();
@@ -108,6 +110,7 @@ export function createChart(name: string, store: Store, send: Send, seen: () => 
 
   const observer = new IntersectionObserver(([entry]) => {
     visible = entry?.isIntersecting ?? false;
+    awaited ||= visible;
     seen();
     if (visible) send.brush.ask(turn);
   }, { rootMargin: "80px" });
@@ -171,7 +174,9 @@ export function createChart(name: string, store: Store, send: Send, seen: () => 
       const key = `${beat}|${next.colour}|${next.curves.map((curve) => `${curve.key}:${curve.rev}`).join()}`;
       if (key === drawnKey) return;
       drawnKey = key;
-      if (visible) send.brush.ask(turn);
+      if (!visible) return;
+      send.brush.ask(turn, awaited);
+      awaited = false;
     },
     stale(urgent) {
       show(reset, zoom() !== null);
