@@ -5,11 +5,17 @@ minute ago. So viewers say what they received, and no more is under way than arr
 Pictures give way first: fewer, then smaller ones are asked of the trainer; then values go in larger blocks. Values are
 never left out. The rules:
 
-- What is under way (the window) doubles while it is used and nothing arrives late, and shrinks when answers twice in a
-  row come more than ``WAIT`` later than the shortest way seen. One change a round trip.
+- What is under way (the window) is what arrives within twice the shortest way there and back that was seen, and
+  ``SLACK``. How much arrives is measured over each round trip, as BBR does (Cardwell et al., "BBR: Congestion-Based
+  Congestion Control", ACM Queue 14-5, 2016, and draft-cheng-iccrg-delivery-rate-estimation).
+- While answers come in time, the window at most doubles, or gives back a tenth of what is not used. When two in a row
+  come more than ``WAIT`` late, it shrinks at once: a single one may be a stall of a machine, unless it is later by
+  ``SLACK``. One change a round trip.
+- When answers are late for ``AGE`` on end, the road may have become longer: it is emptied once, and measured anew.
 - A picture goes when it fits, or when nothing but what the viewer need not tell of yet is under way.
-- When pictures waited for half of a period, fewer are asked for; below ``GOOD`` a second also smaller ones. It goes
-  back the other way when they did not wait, and a size that was too much is tried again later each time.
+- When pictures waited for half of a period, fewer are asked for; where less than ``GOOD`` a second go and some wait,
+  smaller ones. It goes back the other way when they did not wait, and a size that was too much is tried again later
+  each time.
 """
 
 from __future__ import annotations
@@ -18,7 +24,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +34,9 @@ if TYPE_CHECKING:
 START = 16 << 10  # bytes under way: an eighth of a second of 1 Mbit/s
 LEAST = 8 << 10
 MOST = 2 << 20  # below what gRPC takes before it blocks the thread of a watch
+SLACK = 0.4  # seconds: the time between two words of a viewer, and a stall of a machine
 WAIT = 0.12  # seconds that an answer may take beyond the shortest way
-DRIFT = 0.002  # seconds a second by which the shortest way is forgotten: roads change
+AGE = 30.0  # seconds of late answers after which the shortest way is forgotten: roads change
 TELL = 0.2  # seconds between two words of a viewer, about
 PATIENCE = 60.0  # seconds without a word of a viewer after which its watch ends
 
@@ -39,6 +46,16 @@ FEWEST = 2.0  # a second asked for, at least
 SMALLEST = 32  # pixels of a tile
 TRUST = 5.0  # seconds without waiting after which larger pictures are tried, at first
 TRUST_MOST = 120.0
+
+
+class _Mark(NamedTuple):
+    """An answer under way: where it ends, when it went, and what was known of earlier ones by then."""
+
+    end: int
+    went: float
+    received: int  # bytes that had arrived
+    told: float  # when the viewer said so
+    last: float  # when the last of them went
 
 
 class Pacing:
@@ -60,12 +77,9 @@ class Pacing:
         self._lock = threading.Lock()
         self._window = START
         self._sent = self._received = 0
-        self._heard = self._told = monotonic()
-        self._marks: deque[tuple[int, float, int, bool]] = deque()  # end, when, number, used
-        self._number = self._judged = 0
-        self._shortest = float("inf")
-        self._late = False
-        self._rate = 0.0  # bytes a second that arrive
+        self._heard = self._told = self._last = self._judged = self._calm = monotonic()
+        self._marks: deque[_Mark] = deque()
+        self._shortest = self._way = float("inf")
         self._after = LEAST // 2
         self._levers = Levers(monotonic)
 
@@ -103,10 +117,9 @@ class Pacing:
             if self.under_way <= self._after:
                 self._heard = now  # until here, it owed nothing
             self._sent += size
-            self._number += 1
             if self.acknowledges:
-                used = self.under_way >= self._window // 2
-                self._marks.append((self._sent, now, self._number, used))
+                mark = _Mark(self._sent, now, self._received, self._told, self._last)
+                self._marks.append(mark)
 
     def received(self, total: int) -> None:
         """The viewer has received ``total`` bytes so far."""
@@ -115,32 +128,36 @@ class Pacing:
             if not self._received < total <= self._sent:
                 return  # an old word, or one of another watch
             mark = None
-            while self._marks and self._marks[0][0] <= total:
+            while self._marks and self._marks[0].end <= total:
                 mark = self._marks.popleft()
-            fresh, since = total - self._received, now - self._told
             self._received, self._heard, self._told = total, now, now
-            self._rate += 0.3 * (fresh / max(since, 0.02) - self._rate)
-            if mark is not None:
-                self._shortest = min(now - mark[1], self._shortest + DRIFT * since)
-                self._judge(now - mark[1], mark[2], used=mark[3])
-            self._after = int(min(max(self._rate * TELL, START // 2), self._window // 2))
-
-    def _judge(self, way: float, number: int, *, used: bool) -> None:
-        late = way - self._shortest
-        if number <= self._judged:
-            return  # it was under way before the last change
-        if late > WAIT:
-            if not self._late:
-                self._late = True  # once may be a stall that is over
+            if mark is None:
                 return
-            self._window = int(max(LEAST, self._window * max(0.5, WAIT / late)))
-        elif used and late < WAIT / 2:
-            self._window = min(MOST, 2 * self._window)
+            # What is sent or heard of all at once after a stall did not arrive that fast.
+            lasted = max(now - mark.told, mark.went - mark.last, 0.02)
+            rate = (total - mark.received) / lasted
+            way = now - mark.went
+            sure = max(min(way, self._way), way - SLACK)  # beside one stall of a machine
+            self._way, self._last = way, mark.went
+            if mark.went >= self._judged:  # else it was under way before the last change
+                self._judge(now, way, sure, rate)
+            self._after = int(min(max(rate * TELL, START // 2), self._window // 2))
+
+    def _judge(self, now: float, way: float, sure: float, rate: float) -> None:
+        self._shortest = min(way, self._shortest)
+        window: float = self._window
+        aim = rate * (2 * self._shortest + SLACK)
+        if sure <= self._shortest + WAIT:
+            self._calm, aim = now, max(aim, START)
+            if aim <= window:  # a tenth of it is given back, which is no change to wait for
+                self._window = int(0.9 * window + 0.1 * aim)
+                return
+            window = min(aim, 2 * window)
+        elif now - self._calm <= AGE:
+            window = min(aim, window)
         else:
-            self._late = False
-            return
-        self._late = False
-        self._judged = self._number
+            self._calm, self._shortest, window = now, float("inf"), LEAST
+        self._window, self._judged = int(min(max(window, LEAST), MOST)), now
 
     # --- pictures ----------------------------------------------------------------------------------------------------
 
@@ -214,12 +231,12 @@ class Levers:
         waited = self._waited + (now - max(self._since, self._began) if self._since else 0.0)
         shown, share = self._shown / lasted, waited / lasted
         self._began, self._shown, self._waited = now, 0, 0.0
+        # What was asked for last takes its time to come.
+        if share > 0.2 and shown < min(GOOD, wanted.fps) and now - self._resized > 2 * PERIOD:
+            self._shrink(wanted, now)
         if share > 0.5:
             self._calm = 0.0
             self._fps = max(FEWEST, min(self._fps, 1.2 * shown + 0.5))
-            # What was asked for last takes its time to come.
-            if shown < min(GOOD, wanted.fps) and now - self._resized > 2 * PERIOD:
-                self._shrink(wanted, now)
         elif share < 0.2:
             self._calm += lasted
             if self._fps < wanted.fps:
