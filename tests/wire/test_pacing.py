@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nbmonitor.events import Demand
-from nbmonitor.rpc import pacing
+from nbmonitor.rpc import pacing, showing
 from nbmonitor.rpc.pacing import Pacing
 
 WANTED = Demand(30.0, 64)
