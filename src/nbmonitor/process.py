@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -18,6 +19,7 @@ from nbmonitor.store.audit import AuditLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     from nbmonitor.interfaces import Audit
     from nbmonitor.rpc.publisher import Publisher
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from nbmonitor.rpc.trust.tls import Tls
     from nbmonitor.settings import Settings
     from nbmonitor.training.run import Run
+
+
+HAND_OVER = 5.0  # seconds for what a publisher still has, at the end
 
 
 class Process:
@@ -130,11 +135,18 @@ class Process:
             return asked or f"run-{self._count}"
 
     def close(
-        self, *, reason: str = "the server stops", retry_after: float = 1.0, grace: float = 1.0
+        self,
+        *,
+        reason: str = "the server stops",
+        retry_after: float = 1.0,
+        grace: float = 1.0,
+        hurried: bool = False,
     ) -> None:
         """End what runs: the active run as it stands, publishers, server, broker. Idempotent.
 
-        ``reason``, ``retry_after`` and ``grace`` are told to those who are connected; see ``Server.close``.
+        ``reason``, ``retry_after`` and ``grace`` are told to those who are connected; see ``Server.close``. After a
+        KeyboardInterrupt everything is ended still, but nothing is waited for any more, as with ``hurried`` from the
+        beginning; it is raised again at the end.
         """
         if os.getpid() != self._pid:  # a forked child owns nothing of this
             return
@@ -145,25 +157,73 @@ class Process:
             token_file, self.token_file = self.token_file, None
             run, self.active = self.active, None
             announced, self._announced = self._announced, None
-        if run is not None:
-            run.finish(
-                "interrupted"
-            )  # nothing, for one that has ended: at exit, runs end themselves first
+        patience = _Patience(over=hurried)
+        if run is not None and not hurried:
+            with patience:  # nothing is done for one that has ended: at exit, runs end themselves first
+                run.finish("interrupted")
         for publisher in publishers:
-            publisher.close(timeout=5.0)
-            if publisher.problem:
-                print(
-                    f"nbmonitor: not everything was handed over: {publisher.problem}",
-                    file=sys.stderr,
-                )
+            _part(publisher, patience)
         if server is not None:
             if announced is not None:
-                announced.close()
-            server.close(grace, reason=reason, retry_after=retry_after)
+                with patience:
+                    announced.close()
+            with patience:
+                server.close(patience.at_most(grace), reason=reason, retry_after=retry_after)
         if token_file is not None and not self._lasting:
             token_file.unlink(missing_ok=True)
         if broker is not None:
-            broker.close()
+            with patience:
+                broker.close()
+        if patience.interrupt is not None:
+            raise patience.interrupt
+
+    def at_exit(self) -> None:
+        """End what runs because the interpreter leaves; Ctrl-C hurries it, without a traceback."""
+        from nbmonitor.training import life
+
+        with contextlib.suppress(KeyboardInterrupt):
+            self.close(hurried=life.hurried())
+
+
+class _Patience:
+    """For ``with``: steps of an end. One that Ctrl-C ended is left, and the next ones are not waited for."""
+
+    def __init__(self, *, over: bool) -> None:
+        self.over = over
+        self.interrupt: KeyboardInterrupt | None = None
+
+    def at_most(self, seconds: float) -> float:
+        return 0.0 if self.over else seconds
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _kind: object, error: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, KeyboardInterrupt):
+            return False
+        self.over, self.interrupt = True, error
+        return True
+
+
+def _part(publisher: Publisher, patience: _Patience) -> None:
+    """Close a road to a server elsewhere, and say so where not everything went over it."""
+    waited = not patience.over
+    with patience:
+        publisher.close(timeout=patience.at_most(HAND_OVER))
+    if waited and patience.over:
+        with patience:
+            publisher.close(timeout=0.0)
+    if publisher.flush(0.0):
+        return
+    there = f"the server at {publisher.address}"
+    why = publisher.problem or (
+        f"Ctrl-C was pressed before {there} had all of it."
+        if patience.over
+        else f"{there} did not confirm all of it within {HAND_OVER:.0f} s."
+    )
+    print(f"nbmonitor: not everything was handed over: {why}", file=sys.stderr)
 
 
 def _journal(settings: Settings) -> Audit:
@@ -188,4 +248,4 @@ def _offer(server: Server) -> None:
 
 
 process = Process()
-atexit.register(process.close)
+atexit.register(process.at_exit)

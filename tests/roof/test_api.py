@@ -4,14 +4,17 @@ import dataclasses
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 from argparse import Namespace
 
 import pytest
 
 from nbmonitor.configuration import flatten
+from nbmonitor.process import Process
 
 
 def script(code, **env):
@@ -133,6 +136,84 @@ def test_a_server_that_is_away_costs_telemetry_never_the_run():
     out = script(code)
     assert out.returncode == 0, out.stderr
     assert out.stdout.split() == ["done", "True"]
+
+
+LEAVING = """
+import atexit, sys
+import nbmonitor
+run = nbmonitor.init("x", address=sys.argv[1])
+for i in run.track(range(9)):
+    run.log(loss=float(i))
+atexit.register(print, "leaving", flush=True)  # before ours, which were registered before
+"""
+
+
+def test_ctrl_c_while_a_trainer_hands_over_at_exit_is_a_sentence_and_no_traceback():
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("NBMONITOR_")}
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        process = subprocess.Popen(
+            [sys.executable, "-c", LEAVING, f"127.0.0.1:{silent.getsockname()[1]}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=clean,
+        )
+        try:
+            assert process.stdout.readline() == "leaving\n"
+            time.sleep(0.5)
+            assert process.poll() is None, "it hands over"
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            _, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+            process.communicate()
+    assert time.monotonic() - began < 3, "nothing more is waited for"
+    assert process.returncode == 0
+    (line,) = err.splitlines()
+    assert line.startswith("nbmonitor: not everything was handed over: ")
+
+
+class Road:
+    """A publisher that is interrupted while it closes."""
+
+    address, problem = "127.0.0.1:9", ""
+
+    def __init__(self, *, interrupted, said=False):
+        self.interrupted, self.said, self.asked = interrupted, said, []
+
+    def close(self, timeout):
+        self.asked.append(timeout)
+        if self.interrupted and timeout:
+            raise KeyboardInterrupt
+
+    def flush(self, timeout):
+        return self.said
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+def test_an_interrupted_end_of_a_process_ends_the_rest_without_waiting(capsys, hurried):
+    process = Process()
+    roads = [Road(interrupted=False, said=True), Road(interrupted=True), Road(interrupted=False)]
+    process._publishers = list(roads)
+    if hurried:
+        process.close(hurried=True)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            process.close()
+    waited = [[0.0], [0.0], [0.0]] if hurried else [[5.0], [5.0, 0.0], [0.0]]
+    assert [r.asked for r in roads] == waited
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2, "what was handed over is not told of"
+    assert "Ctrl-C was pressed before the server at 127.0.0.1:9 had all of it." in said[0]
+    process.close()
+
+
+def test_what_a_server_did_not_confirm_in_time_is_told(capsys):
+    process = Process()
+    process._publishers = [Road(interrupted=False)]
+    process.close()
+    assert "did not confirm all of it within 5 s" in capsys.readouterr().err
 
 
 def test_a_script_that_raises_ends_failed():

@@ -21,6 +21,7 @@ class Mortal(Protocol):
 _runs: weakref.WeakSet[Mortal] = weakref.WeakSet()
 _told: list[bool] = []  # not empty: this child was told
 _watching: list[bool] = []  # not empty: the process is watched
+_hurried: list[bool] = []  # not empty: Ctrl-C was pressed while a run handed over at the end
 
 
 def watch(run: Mortal) -> None:
@@ -53,6 +54,11 @@ def last_error() -> BaseException | None:
     return error if isinstance(error, BaseException) else None
 
 
+def hurried() -> bool:
+    """Whether the end of this process is not to be waited for: somebody pressed Ctrl-C while a run handed over."""
+    return bool(_hurried)
+
+
 def _in_child() -> None:
     _told.clear()
     for run in list(_runs):
@@ -63,4 +69,7 @@ def _in_child() -> None:
 def _at_exit(old: BaseException | None) -> None:
     error = last_error()
     for run in list(_runs):
-        run._exit(None if error is old else error)
+        try:
+            run._exit(None if error is old else error)
+        except KeyboardInterrupt:  # meant for the wait, and no fault that a traceback would explain
+            _hurried.append(True)
