@@ -159,7 +159,9 @@ class Process:
             announced, self._announced = self._announced, None
         patience = _Patience(over=hurried)
         if run is not None and not hurried:
-            with patience:  # nothing is done for one that has ended: at exit, runs end themselves first
+            with (
+                patience
+            ):  # nothing is done for one that has ended: at exit, runs end themselves first
                 run.finish("interrupted")
         for publisher in publishers:
             _part(publisher, patience)

@@ -56,6 +56,43 @@ def test_it_shows_what_was_asked_for(path, capsys, asked, count):
     assert (status, len(out)) == (0, count)
 
 
+@pytest.mark.parametrize("limit", ["0", "-1", "all"])
+def test_a_limit_that_is_no_number_of_rows_is_refused(path, capsys, limit):
+    with pytest.raises(SystemExit) as refused:
+        shown(capsys, "--file", path, "--limit", limit)
+    assert refused.value.code == 2
+    assert f"expected a number of rows, 1 or more, and it is '{limit}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (
+            ["--actor", "eve"],
+            "No row matches: there is none of 'eve'. Actors in this log: ada, bob.",
+        ),
+        (["--actor", "eve", "--csv", "-"], "Actors in this log: ada, bob."),
+        (["--actor", "ada", "--outcome", "rejected"], "No row matches.\n"),
+        (["--run", "other"], "No row matches.\n"),
+    ],
+)
+def test_that_no_row_matches_is_said_beside_the_table(path, capsys, asked, says):
+    status, out, err = shown(capsys, "--file", path, *asked)
+    assert (status, len(out)) == (0, int("--csv" in asked))
+    assert says in err
+    assert "is whole" in err
+
+
+def test_of_many_actors_some_are_named(tmp_path, capsys):
+    log = AuditLog(tmp_path / "a.jsonl").start()
+    for k in range(25):
+        log.record(AuditRow(1_790_000_000.0, "pause", f"actor-{k:02}", outcome="applied"))
+    log.close()
+    _, _, err = shown(capsys, "--file", tmp_path / "a.jsonl", "--actor", "eve")
+    assert "actor-19 and 5 more." in err
+    assert "actor-20" not in err
+
+
 def test_a_broken_chain_is_an_error(path, capsys):
     path.write_text(path.read_text().replace("ada", "eve", 1))
     status, _, err = shown(capsys, "--file", path)

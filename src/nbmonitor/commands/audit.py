@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 import time
@@ -11,14 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbmonitor import settings
+from nbmonitor.audit import clean
 from nbmonitor.errors import SettingError, StoreError
 from nbmonitor.store.audit import default_path, parts
 from nbmonitor.store.audit_reading import lines, said, select, verify, when, write_csv
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Iterable, Iterator
 
     from nbmonitor.audit import AuditRow
+
+NAMED = 20  # actors that a message lists
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -35,7 +39,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--since", default="", help="30m, 2h, 7d, or a moment such as 2026-12-31T14:00"
     )
-    parser.add_argument("--limit", type=int, default=50, help="rows shown, the newest (default 50)")
+    parser.add_argument(
+        "--limit", type=_count, default=50, help="rows shown, the newest (default 50)"
+    )
     parser.add_argument("--csv", metavar="FILE", help="write every row asked for as CSV (-: here)")
 
 
@@ -50,23 +56,18 @@ def main(options: argparse.Namespace) -> int:
         When ``--since`` is no time.
     """
     path = _path(options.file)
+    actors: set[str] = set()
     try:
         rows = select(
-            (at.row for at in lines(path) if at.row is not None),
+            _noted((at.row for at in lines(path) if at.row is not None), actors),
             run=options.run,
             actor=options.actor,
             action=options.action,
             outcome=options.outcome,
             since=_moment(options.since, time.time()),
         )
-        if options.csv == "-":
-            write_csv(rows, sys.stdout)
-        elif options.csv:
-            with Path(options.csv).open("w", encoding="utf-8", newline="") as out:
-                print(f"{write_csv(rows, out)} rows written to {options.csv}")
-        else:
-            for row in deque(rows, maxlen=max(options.limit, 0)):
-                print(_line(row))
+        if not _told(rows, options):
+            print(_nothing(options.actor, actors), file=sys.stderr)
         return _judge(path)
     except BrokenPipeError:  # `| head`: no fault of the log's
         raise
@@ -85,6 +86,49 @@ def _path(given: Path | None) -> Path:
             "file with --file or NBMONITOR_AUDIT."
         )
     return path
+
+
+def _count(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected a number of rows, 1 or more, and it is {text!r}"
+        )
+    return number
+
+
+def _noted(rows: Iterable[AuditRow], actors: set[str]) -> Iterator[AuditRow]:
+    for row in rows:
+        actors.add(row.actor)
+        yield row
+
+
+def _told(rows: Iterator[AuditRow], options: argparse.Namespace) -> int:
+    """Print rows, or write them as a table; returns how many."""
+    if options.csv == "-":
+        return write_csv(rows, sys.stdout)
+    if options.csv:
+        with Path(options.csv).open("w", encoding="utf-8", newline="") as out:
+            count = write_csv(rows, out)
+        print(f"{count} rows written to {options.csv}")
+        return count
+    shown = deque(rows, maxlen=options.limit)
+    for row in shown:
+        print(_line(row))
+    return len(shown)
+
+
+def _nothing(actor: str, actors: set[str]) -> str:
+    """That no row matches; and for an actor that occurs nowhere, which there are."""
+    if not actor or actor in actors:
+        return "No row matches."
+    names = sorted(clean(a) for a in actors if a)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    there = f"{', '.join(names[:NAMED])}{more}" if names else "none"
+    return f"No row matches: there is none of {clean(actor)!r}. Actors in this log: {there}."
 
 
 def _judge(path: Path) -> int:
