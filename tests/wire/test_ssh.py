@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -26,7 +27,7 @@ from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.roads import discovery
 from nbmonitor.rpc.roads.announcement import Announcement
 from nbmonitor.rpc.roads.shell import Listing, script
-from nbmonitor.rpc.roads.ssh import Tunnel, _remote, _with_us
+from nbmonitor.rpc.roads.ssh import Tunnel, _remote, _sweep, _with_us
 from nbmonitor.rpc.server import Server
 from nbmonitor.rpc.trust import auth, places
 from nbmonitor.store.memory import MemoryStore
@@ -351,6 +352,100 @@ def test_what_a_dead_kernel_left_is_taken_away(sshd, served):
     Tunnel(parse("ssh://box"), sshd.command).start().close()
     assert not left.exists()
     assert not folder.exists()
+
+
+DEAD = 2**22 + 1  # beyond the ids of processes
+
+
+@pytest.fixture
+def base():
+    """A folder with a path that is short enough for sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="nbm-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_only_our_own_folders_of_the_dead_are_taken_away(base, tmp_path):
+    """Whoever may write to /tmp may call something as we do, or have a link lead elsewhere."""
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "s").write_text("mine")
+
+    def made(name):
+        (base / name).mkdir()
+        return base / name
+
+    empty, dead, served, full, file, alive, odd = (
+        made(f"nbmonitor-ssh-{owner}-{name}")
+        for owner, name in (
+            (DEAD, "empty"),
+            (DEAD, "dead"),
+            (DEAD, "served"),
+            (DEAD, "full"),
+            (DEAD, "file"),
+            (os.getpid(), "alive"),
+            ("9" * 30, "odd"),
+        )
+    )
+    link = base / f"nbmonitor-ssh-{DEAD}-link"
+    link.symlink_to(precious)
+    socketless = made(f"nbmonitor-ssh-{DEAD}-inner")
+    (socketless / "s").symlink_to(precious / "s")
+    (full / "notes").write_text("of somebody's")
+    (file / "s").write_text("no socket")
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(dead / "s"))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(served / "s"))
+        listening.listen()
+        _sweep(base)
+    left = {p.name.rpartition("-")[2] for p in base.iterdir()}
+    assert left == {"served", "full", "file", "alive", "odd", "link", "inner"}
+    assert not empty.exists()
+    assert alive.exists()
+    assert odd.exists()
+    assert (precious / "s").read_text() == "mine"
+
+
+def test_a_folder_of_another_users_is_left(tmp_path, monkeypatch):
+    theirs = tmp_path / f"nbmonitor-ssh-{DEAD}-x"
+    theirs.mkdir()
+    monkeypatch.setattr("os.getuid", lambda: theirs.stat().st_uid + 1)
+    _sweep(tmp_path)
+    assert theirs.exists()
+
+
+@needs_sshd
+def test_a_killed_kernels_folder_goes_with_the_next_road_wherever_that_lies(
+    sshd, served, monkeypatch, eventually
+):
+    """Its XDG_RUNTIME_DIR was not set; that of the next kernel is."""
+    served()
+    with monkeypatch.context() as other:
+        other.delenv("XDG_RUNTIME_DIR")
+        other.setenv("TMPDIR", "/tmp")
+        kernel = subprocess.Popen(
+            [sys.executable, "-c", ATTACH, sshd.command, "killed"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    child = None
+    try:
+        ssh, child = map(int, kernel.stdout.readline().split())
+        (left,) = Path("/tmp").glob(f"nbmonitor-ssh-{kernel.pid}-*")
+        kernel.kill()
+        kernel.wait()
+        os.kill(child, signal.SIGKILL)
+        eventually(lambda: not psutil.pid_exists(ssh), 3)
+        assert left.exists()
+        Tunnel(parse("ssh://box"), sshd.command).start().close()
+        assert not left.exists()
+    finally:
+        kernel.kill()
+        kernel.wait()
+        kernel.stdout.close()
+        if child:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
 
 
 # --- which server ----------------------------------------------------------------------------------------------------

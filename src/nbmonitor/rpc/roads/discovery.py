@@ -136,7 +136,7 @@ def servers() -> list[Found]:
         if found is None or found.machine != platform.node():
             continue
         if found.space != space():  # nothing can be said of its process: whether it listens, counts
-            if _listens(found.dial):
+            if listens(found.dial):
                 out.setdefault(found.name, found)
         elif psutil.pid_exists(found.pid):
             out.setdefault(found.name, found)
@@ -244,7 +244,7 @@ def _unlink(path: Path) -> None:
         path.unlink()
 
 
-def _listens(address: str) -> bool:
+def listens(address: str) -> bool:
     """Whether somebody listens there, on this machine."""
     where = addresses.parse(address)
     family, place = (

@@ -8,6 +8,7 @@ ends that, and sh at the other end with it, and so ssh; Linux is asked to end ss
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import random
@@ -15,6 +16,7 @@ import re
 import shlex
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -56,6 +58,7 @@ OPTIONS = (
 )
 LOOK = 10.0  # seconds between two looks at what runs there
 _PREFIX = "nbmonitor-ssh-"
+_NAME = "s"  # of the socket in its folder
 _SOCKET = 100  # characters of a socket's path; the system takes 107
 
 
@@ -264,7 +267,7 @@ class Tunnel:
     def _socket(self) -> Path:
         if self._folder is None:
             raise AttachError(f"{self.address} is not open yet.")
-        return self._folder / "s"
+        return self._folder / _NAME
 
     def _bare(self) -> Address:
         there = self.address
@@ -322,19 +325,45 @@ def _remote(to: Found) -> str:
 
 def _folder() -> Path:
     """A folder of ours alone for one socket, with a path that is short enough; those of the dead are taken away."""
-    asked = [Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()), Path("/tmp")]  # noqa: S108 (mkdtemp)
-    for base in asked:
+    places = dict.fromkeys(
+        (Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()), Path("/tmp"))  # noqa: S108 (mkdtemp)
+    )
+    for base in places:  # every one: who was killed may have had another first
+        _sweep(base)
+    for base in places:
         short = len(str(base)) + len(_PREFIX) + 24 < _SOCKET and ":" not in str(base)
-        if not (short and base.is_dir() and os.access(base, os.W_OK | os.X_OK)):
-            continue
-        for old in base.glob(f"{_PREFIX}*"):
-            owner = old.name.removeprefix(_PREFIX).partition("-")[0]
-            if owner.isdecimal() and not psutil.pid_exists(int(owner)):
-                shutil.rmtree(old, ignore_errors=True)  # what is another user's stays
-        return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
+        if short and base.is_dir() and os.access(base, os.W_OK | os.X_OK):
+            return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
     raise AttachError(
         "There is no folder for a Unix socket: neither XDG_RUNTIME_DIR nor /tmp can be written to."
     )
+
+
+def _sweep(base: Path) -> None:
+    """Take away what kernels left that were killed: folders of this user, made as ours are, of processes that are gone.
+
+    No link is followed, and nothing goes but a socket on which nobody listens: the process may live where its id
+    means something else, in a container with the same folder.
+    """
+    for old in base.glob(f"{_PREFIX}*"):
+        owner = old.name.removeprefix(_PREFIX).partition("-")[0]
+        if re.fullmatch(r"[0-9]{1,9}", owner) is None or psutil.pid_exists(int(owner)):
+            continue
+        with contextlib.suppress(OSError, AttachError):  # gone already, or something else is in it
+            found = old.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+                continue
+            socket = old / _NAME
+            if stat.S_ISSOCK(_mode(socket)) and not discovery.listens(f"unix:{socket}"):
+                socket.unlink()
+            old.rmdir()
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.lstat().st_mode
+    except FileNotFoundError:
+        return 0
 
 
 @functools.cache
