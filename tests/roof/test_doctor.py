@@ -73,6 +73,17 @@ def test_every_setting_is_listed_with_its_origin():
     assert origins["store"] == ("memory:", "default")
 
 
+def test_an_option_of_the_command_line_is_told_as_such(capsys, monkeypatch):
+    monkeypatch.setenv("NBMONITOR_TOKEN_FILE", "/from/the/environment")
+    assert main(["doctor", "--json", "--address", "127.0.0.1:1", "--timeout", "0.3"]) == 1
+    told = {s["name"]: s for s in json.loads(capsys.readouterr().out)["settings"]}
+    assert (told["address"]["value"], told["address"]["origin"]) == ("127.0.0.1:1", "--address")
+    assert told["token_file"]["origin"] == "NBMONITOR_TOKEN_FILE"
+    main(["doctor", "--json", "--address", "127.0.0.1:1", "--token-file", "/nowhere"])
+    told = {s["name"]: s["origin"] for s in json.loads(capsys.readouterr().out)["settings"]}
+    assert told["token_file"] == "--token-file"
+
+
 def test_a_secret_is_never_shown():
     found = look(NBMONITOR_AUTH_TOKENS="hunter2" * 7, NBMONITOR_TOKEN_FILE="/a/b")
     shown = {s.name: s.value for s in found.settings}

@@ -37,6 +37,7 @@ def examine(
     config: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
     *,
+    asked: Mapping[str, Any] | None = None,
     shell: Any = None,
     timeout: float = 2.0,
     checks: tuple[Check, ...] = CHECKS,
@@ -49,6 +50,8 @@ def examine(
         Values set by ``%config NBMonitor.x``.
     environ
         Environment variables; ``os.environ`` by default.
+    asked
+        Values given on the command line.
     shell
         The IPython shell, in a kernel.
     timeout
@@ -57,7 +60,7 @@ def examine(
         What is looked at.
     """
     env = dict(os.environ if environ is None else environ)
-    settings, findings = settle(config or {}, env)
+    settings, findings = settle(config or {}, env, asked or {})
     scene = Scene(settings, env, shell, timeout)
     for check in checks:
         try:
@@ -87,7 +90,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     """Print the report; 1 where something failed."""
     asked = {"address": options.address, "token_file": options.token_file}
-    report = examine({k: v for k, v in asked.items() if v}, timeout=options.timeout)
+    report = examine(asked={k: v for k, v in asked.items() if v}, timeout=options.timeout)
     print(report.json() if options.json else report.text())
     sys.stdout.flush()
     return 1 if report.failed else 0

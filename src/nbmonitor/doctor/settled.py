@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from nbmonitor import settings as ground
@@ -17,9 +17,12 @@ _PREFIX = "NBMONITOR_"
 
 
 def settle(
-    config: Mapping[str, Any], environ: Mapping[str, str]
+    config: Mapping[str, Any], environ: Mapping[str, str], asked: Mapping[str, Any]
 ) -> tuple[ground.Settings, list[Finding]]:
-    """The settings, those that cannot be used left at what comes next in rank, and what is to be said of them."""
+    """The settings, those that cannot be used left at what comes next in rank, and what is to be said of them.
+
+    ``asked`` are the options of the command line that are settings.
+    """
     findings: list[Finding] = []
     good, kept = dict(config), dict(environ)
     for name in (*config, *environ):
@@ -40,6 +43,8 @@ def settle(
             remedy = f"did you mean {near[0]}?" if near else f"unset {name}"
             text = f"{name} is set, but there is no such setting."
             findings.append(Finding("settings", "warn", text, remedy))
-    return ground.load(config=good, environ=kept), findings or [
+    settled = ground.load(asked, good, kept)
+    options = {name: f"--{name.replace('_', '-')}" for name in asked}
+    return replace(settled, origin={**settled.origin, **options}), findings or [
         Finding("settings", "ok", "Every setting has a value that can be used.")
     ]
