@@ -143,6 +143,10 @@ def _file(path: str | os.PathLike[str] | None, where: Address) -> Callable[[], s
             f"(%nbmonitor attach ssh://{where.host}), or copy the token file that the server named when it started and "
             f"pass it: %nbmonitor attach {where} token_file=FILE"
         )
+    from nbmonitor.rpc.channel import strange
+
+    if why := strange(where.target):
+        raise AttachError(why)
     raise AttachError(
         f"There is no token for {where}: no server of this machine listens there. `nbmonitor runs` lists those that "
         "do. For one behind a forward of your own, pass token_file=FILE; `%nbmonitor attach ssh://HOST` forwards and "

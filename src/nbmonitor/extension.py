@@ -32,7 +32,8 @@ HELP = """\
 %nbmonitor                      the live dashboard of this kernel's newest run
 %nbmonitor attach WHERE         the same for a trainer elsewhere: ssh://[USER@]HOST[/RUN], HOST:PORT, unix:/PATH,
                                 or the name of a run on this machine
-                                [token_file=FILE] [tls_ca=FILE] [tls_cert=FILE tls_key=FILE] [tls_fingerprint=SHA256]
+                                [token_file=FILE] [tls=1] [tls_ca=FILE] [tls_cert=FILE tls_key=FILE]
+                                [tls_fingerprint=SHA256]
 %nbmonitor runs                 the runs of this kernel
 %nbmonitor status               address, controls, what is alive
 %nbmonitor stop                 ask the active run to stop at its next step
@@ -268,14 +269,15 @@ def _road(key: str, source: Client) -> str:
 
 
 _TLS = ("tls_ca", "tls_cert", "tls_key", "tls_fingerprint")
+_OPTIONS = ("token_file", "tls", *_TLS)
 
 
 def _keywords(options: Mapping[str, str]) -> dict[str, Any]:
     """Options of ``%nbmonitor attach`` as arguments of :func:`nbmonitor.attach`."""
-    if set(options) - {"token_file", *_TLS} or not all(options.values()):
+    if set(options) - set(_OPTIONS) or not all(options.values()):
         raise SettingError(
             f"%nbmonitor attach was given {' '.join(options)!r}. Expected options among "
-            f"{', '.join(f'{o}=' for o in ('token_file', *_TLS))}, each with a value."
+            f"{', '.join(f'{o}=' for o in _OPTIONS)}, each with a value."
         )
     out: dict[str, Any] = {"token_file": options["token_file"]} if "token_file" in options else {}
     asked: dict[str, Any] = {k.removeprefix("tls_"): v for k, v in options.items() if k in _TLS}
@@ -283,6 +285,8 @@ def _keywords(options: Mapping[str, str]) -> dict[str, Any]:
         from nbmonitor.rpc.trust.tls import Tls
 
         out["tls"] = Tls(**asked)
+    elif "tls" in options:
+        out["tls"] = settings.load({"tls": options["tls"]}, environ={}).tls
     return out
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import os
+import socketserver
+import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -172,6 +178,124 @@ def test_a_port_that_nobody_announced(attach):
         attach("host:port")
     with pytest.raises(AttachError, match="cannot be read"):
         attach("127.0.0.1:1", token_file="/nowhere/token")
+
+
+# --- something else listens there ------------------------------------------------------------------------------------
+
+
+class Web(http.server.BaseHTTPRequestHandler):
+    """A plain web server."""
+
+    def log_message(self, *_):
+        pass
+
+
+class Banner(socketserver.BaseRequestHandler):
+    """Speaks first, as sshd does."""
+
+    def handle(self):
+        self.request.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+        self.request.recv(1)
+
+
+class Short(socketserver.BaseRequestHandler):
+    """Says a word that is shorter than the header of a frame."""
+
+    def handle(self):
+        self.request.recv(4_096)
+        self.request.sendall(b"-ERR\r\n")
+
+
+class HangsUp(socketserver.BaseRequestHandler):
+    """Takes a connection and lets go, as a forward that leads nowhere does."""
+
+    def handle(self):
+        pass
+
+
+@contextlib.contextmanager
+def listening(kind, handler, place):
+    class Listening(socketserver.ThreadingMixIn, kind):
+        daemon_threads = True
+        allow_reuse_address = True
+
+    made = Listening(place, handler)
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.shutdown()
+        thread.join()
+        made.server_close()
+
+
+def refusal(address, **how):
+    with pytest.raises(AttachError) as told:
+        api.attach(address, token="t" * 43, timeout=0.3, **how)
+    return str(told.value)
+
+
+@pytest.mark.parametrize("handler", [Web, Banner, Short])
+def test_what_listens_and_is_no_server_of_ours_is_told_so(handler):
+    with listening(socketserver.TCPServer, handler, ("127.0.0.1", 0)) as there:
+        address = f"127.0.0.1:{there.server_address[1]}"
+        for said in (refusal(address), _without_token(address)):
+            assert said.startswith(f"Something listens at {address}, but it is no nbmonitor server")
+            assert "Check the port" in said
+
+
+def _without_token(address):
+    with pytest.raises(AttachError) as told:
+        api.attach(address)
+    return str(told.value)
+
+
+def test_the_same_on_a_unix_socket():
+    with (
+        tempfile.TemporaryDirectory(prefix="nbm-", dir="/tmp") as folder,
+        listening(socketserver.UnixStreamServer, Banner, str(Path(folder) / "s")),
+    ):
+        assert "but it is no nbmonitor server" in refusal(f"unix:{folder}/s")
+        assert "No nbmonitor server answers" in refusal(f"unix:{folder}/none")
+
+
+def test_what_says_nothing_may_be_a_server_of_ours():
+    with listening(socketserver.TCPServer, HangsUp, ("127.0.0.1", 0)) as there:
+        address = f"127.0.0.1:{there.server_address[1]}"
+        assert refusal(address).startswith(f"No nbmonitor server answers at {address}")
+
+
+@pytest.mark.parametrize("tls", [None, True])
+def test_a_web_server_with_tls_is_no_server_of_ours_either(tmp_path, tls):
+    pytest.importorskip("cryptography", reason="the extra `tls` is not installed")
+    from nbmonitor.rpc.trust.selfsigned import self_signed
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*self_signed("127.0.0.1", tmp_path))
+
+    class Secure(socketserver.TCPServer):
+        def get_request(self):
+            raw, where = super().get_request()
+            try:
+                return context.wrap_socket(raw, server_side=True), where
+            except OSError:
+                raw.close()
+                raise
+
+    with listening(Secure, Web, ("127.0.0.1", 0)) as there:
+        said = refusal(f"127.0.0.1:{there.server_address[1]}", tls=tls)
+    assert "it is no nbmonitor server" in said
+    assert "tls=" not in said, "that would not help"
+
+
+def test_a_server_of_ours_is_none_of_those(served):
+    from nbmonitor.rpc.channel import strange
+
+    there = served("x")
+    assert strange(there.server.address) == ""
+    assert strange("127.0.0.1:1") == ""
+    assert "refused" in refusal(there.server.address), "for its token"
 
 
 def test_a_token_file_that_changes_is_read_again(served, attach):

@@ -183,6 +183,17 @@ def test_words_that_are_no_command_get_the_list_of_commands(kernel):
     )
 
 
+def test_the_remedy_for_a_server_with_tls_is_an_option_of_attach():
+    from nbmonitor.errors import SettingError
+    from nbmonitor.extension import _keywords
+    from nbmonitor.rpc.trust.tls import Tls
+
+    assert _keywords({"tls": "1"}) == {"tls": True}
+    assert _keywords({"tls": "1", "tls_ca": "x"}) == {"tls": Tls(ca="x")}
+    with pytest.raises(SettingError, match="1 or 0 was expected"):
+        _keywords({"tls": "maybe"})
+
+
 FORKS = """
 import torch
 from torch.utils.data import DataLoader, TensorDataset

@@ -9,6 +9,7 @@ import grpc
 
 from nbmonitor.address import parse
 from nbmonitor.rpc import codec
+from nbmonitor.rpc.trust.handshake import http2
 from nbmonitor.rpc.trust.tls import Tls, credentials, diagnose, wanted
 
 READS = ("GetServerInfo", "ListRuns", "GetHistory", "ListCommands", "ListAuditEvents")
@@ -27,6 +28,8 @@ def retries() -> str:
     names = [{"service": codec.MONITOR, "method": name} for name in READS]
     return json.dumps({"methodConfig": [{"name": names, "retryPolicy": again}]})
 
+
+LOOK = 2.0  # seconds for each look of our own at a road that fails
 
 OPTIONS = (
     ("grpc.enable_http_proxy", 0),  # a company's http_proxy would swallow loopback
@@ -83,10 +86,29 @@ def explain_closely(error: grpc.RpcError, address: str, tls: Tls | bool | None =
     """
     if code_of(error) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, None):
         where = parse(address)
-        why = diagnose(where, wanted(where, tls), 2.0)
-        if why:
+        secure = wanted(where, tls)
+        if why := diagnose(where, secure, LOOK):
             return f"The server at {address} cannot be used: {why}."
+        if secure is None and (why := strange(address)):
+            return why
     return explain(error, address)
+
+
+def strange(address: str) -> str:
+    """That what listens there, without TLS, is no server of ours, in a sentence; "" where that is not known.
+
+    Waits for an answer.
+    """
+    try:
+        knows = http2(parse(address), LOOK)
+    except OSError:  # nobody listens
+        return ""
+    if knows is not False:
+        return ""
+    return (
+        f"Something listens at {address}, but it is no nbmonitor server: it does not speak gRPC (HTTP/2). "
+        "Check the port; `nbmonitor runs`, on the machine that trains, lists the servers there."
+    )
 
 
 def explain(error: grpc.RpcError, address: str) -> str:

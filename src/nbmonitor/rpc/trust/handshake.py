@@ -1,16 +1,24 @@
-"""A TLS handshake of our own: gRPC says "Socket closed" for many things."""
+"""Handshakes of our own, of TLS and of HTTP/2: gRPC says "Socket closed" or "Deadline Exceeded" for many things."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import ssl
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nbmonitor.address import Address
+
+
+# What every client of HTTP/2 says first, with an empty SETTINGS frame; a server answers with a SETTINGS frame of its
+# own: https://www.rfc-editor.org/rfc/rfc9113#section-3.4
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+_HEADER = 9  # bytes of the header of a frame
+_SETTINGS = 4  # the type of that frame
 
 
 class Talk:
@@ -33,6 +41,10 @@ class Talk:
     def said(self) -> dict[str, Any]:
         """What is in it, once it is verified."""
         return self._talk.getpeercert() or {}
+
+    def http2(self) -> bool:
+        """Whether the server chose HTTP/2 (ALPN), without which there is no gRPC over TLS."""
+        return self._talk.selected_alpn_protocol() == "h2"
 
     def first(self) -> bytes:
         """The first byte that the server says; b"" where it hangs up."""
@@ -59,3 +71,38 @@ def connected(address: Address, context: ssl.SSLContext, timeout: float) -> Iter
     """Shake hands with what listens at an address; raises OSError (of which ssl.SSLError is one) where it fails."""
     with socket.create_connection((address.host, address.port or 0), timeout) as raw:
         yield Talk(raw, context, address.host)
+
+
+def http2(address: Address, timeout: float) -> bool | None:
+    """Whether what listens at an address answers in HTTP/2, without TLS; None where it says nothing.
+
+    Raises OSError where nobody listens.
+    """
+    said, end = b"", time.monotonic() + timeout
+    with _opened(address, timeout) as raw:
+        try:
+            raw.sendall(_PREFACE)
+            while len(said) < _HEADER and (left := end - time.monotonic()) > 0:
+                raw.settimeout(left)
+                data = raw.recv(_HEADER - len(said))
+                if not data:
+                    break
+                said += data
+        except OSError:  # it hung up, or says no more
+            pass
+    if not said:
+        return None
+    return len(said) == _HEADER and said[3] == _SETTINGS and said[5:] == bytes(4)
+
+
+def _opened(address: Address, timeout: float) -> socket.socket:
+    if address.kind == "tcp":
+        return socket.create_connection((address.host, address.port or 0), timeout)
+    raw = socket.socket(socket.AF_UNIX)
+    raw.settimeout(timeout)
+    try:
+        raw.connect(address.path)
+    except OSError:
+        raw.close()
+        raise
+    return raw

@@ -28,6 +28,8 @@ PATIENCE = 5.0  # seconds for a handshake of our own
 
 Option = tuple[str, Any]
 
+_NO_GRPC = "what listens there speaks TLS, and no gRPC (HTTP/2) over it: it is no nbmonitor server. Check the port"
+
 
 @dataclass(frozen=True, slots=True)
 class Tls:
@@ -140,7 +142,9 @@ def diagnose(address: Address, tls: Tls | None, timeout: float = PATIENCE) -> st
 
 def _speaks_tls(address: Address, timeout: float) -> str:
     try:
-        with connected(address, _context(None), timeout):
+        with connected(address, _context(None), timeout) as talk:
+            if not talk.http2():
+                return _NO_GRPC
             return (
                 "what listens there speaks TLS, and it was addressed without: pass tls=True (`%nbmonitor attach "
                 f"{address} tls=1`)"
@@ -153,6 +157,8 @@ def _objection(address: Address, tls: Tls, timeout: float) -> str:
     try:
         with connected(address, _context(tls), timeout) as talk:
             der = talk.der()
+            if not talk.http2():
+                return _NO_GRPC
             # A server that is content speaks first (HTTP/2 settings); one that misses a certificate hangs up.
             try:
                 content = bool(talk.first())
