@@ -511,6 +511,29 @@ def test_what_ssh_cannot_do_is_told_with_the_remedy(sshd, served, setup, says):
 
 
 @needs_sshd
+def test_a_wrong_user_is_named_with_the_host_in_the_remedy(sshd, served):
+    served()
+    with pytest.raises(AttachError) as told:
+        Tunnel(parse("ssh://no.such_user@box"), sshd.command).start()
+    said = str(told.value)
+    assert said.startswith("no.such_user@box did not let ssh in without a password (")
+    assert f"Run `{sshd.command} no.such_user@box` once" in said
+    assert "`ssh-copy-id no.such_user@box`" in said
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("Permission denied (publickey)", "`ssh-copy-id -p 2222 ada@box`"),
+        ("REMOTE HOST IDENTIFICATION HAS CHANGED!", "`ssh-keygen -R '[box]:2222'`"),
+        ("Connection refused", "Run `ssh -p 2222 ada@box` once in a terminal"),
+    ],
+)
+def test_a_remedy_names_user_and_port_as_they_were_given(said, remedy):
+    assert remedy in Tunnel(parse("ssh://ada@box:2222/run"), "ssh").explain([said], 255)
+
+
+@needs_sshd
 def test_a_host_key_that_changed(sshd, served):
     served()
     other = (sshd.folder / "wrong_key.pub").read_text()

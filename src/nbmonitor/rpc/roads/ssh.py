@@ -275,26 +275,34 @@ class Tunnel:
 
     def _once(self) -> str:
         """The command that a person runs once, to be asked what a kernel cannot be asked."""
-        there = self.address
-        port = f"-p {there.port} " if there.port else ""
-        user = f"{there.user}@" if there.user else ""
-        return f"Run `{shlex.join(self._command)} {port}{user}{there.host}` once in a terminal"
+        return f"Run `{shlex.join(self._command)} {self._there()}` once in a terminal"
+
+    def _there(self) -> str:
+        """The other end as the address names it, for tools of ssh's: ``-p 2222 ada@box``."""
+        return f"-p {self.address.port} {self._who()}" if self.address.port else self._who()
+
+    def _who(self) -> str:
+        """Host, and user where the address names one: ``ada@box``."""
+        user = f"{self.address.user}@" if self.address.user else ""
+        return f"{user}{self.address.host}"
 
     def explain(self, said: Sequence[str], status: int | None) -> str:
         """What ssh's last words mean, and what to do."""
-        text, where = " · ".join(said), self.address.host
+        text, where = " · ".join(said), self._who()
         last = said[-1] if said else f"exit status {status}"
+        host, port = self.address.host, self.address.port
         if "IDENTIFICATION HAS CHANGED" in text:
+            known = f"'[{host}]:{port}'" if port else host
             return (
-                f"The host key of {where} is not the one that ssh knows: another machine may answer in its place. If "
-                f"you know why it changed, `ssh-keygen -R {where}`. {self._once()}."
+                f"The host key of {host} is not the one that ssh knows: another machine may answer in its place. If "
+                f"you know why it changed, `ssh-keygen -R {known}`. {self._once()}."
             )
         if "Host key verification failed" in text:
-            return f"ssh does not know the host key of {where} yet. {self._once()} and answer its question."
+            return f"ssh does not know the host key of {host} yet. {self._once()} and answer its question."
         if "Permission denied" in text or "Too many authentication failures" in text:
             return (
                 f"{where} did not let ssh in without a password ({last}). {self._once()}: if it asks for the password, "
-                f"`ssh-copy-id {where}` ends that; if for a key's passphrase, `ssh-add` does."
+                f"`ssh-copy-id {self._there()}` ends that; if for a key's passphrase, `ssh-add` does."
             )
         if "administratively prohibited" in text or "open failed" in text:
             return (
