@@ -17,6 +17,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 from nbmonitor.errors import AttachError
+from nbmonitor.text import harmless
 
 Kind = Literal["tcp", "unix", "ssh", "name"]
 
@@ -86,7 +87,7 @@ def parse(text: str) -> Address:
         return _ssh(text)
     if text.startswith("unix:"):
         path = re.sub(r"^//(?=/)", "", text[len("unix:") :])
-        if not path.startswith("/") or not path.isprintable():
+        if not path.startswith("/") or not harmless(path):
             raise _wrong(text, "the path of a Unix socket begins with /")
         return Address("unix", path=path)
     if re.match(r"[A-Za-z][A-Za-z0-9+.\-]*://", text):
@@ -94,7 +95,7 @@ def parse(text: str) -> Address:
     if ":" not in text:
         if _HOST_ALONE.fullmatch(text):
             raise _wrong(text, "its port is missing")
-        if not text or not text.isprintable():
+        if not text or not harmless(text):
             raise _wrong(
                 text, "it is empty" if not text else "it holds characters that cannot be shown"
             )
@@ -112,7 +113,7 @@ def _ssh(text: str) -> Address:
         raise _wrong(text, "its user name cannot be one")
     host, port = _split(rest) if re.search(r"\]?:\d+$", rest) else (rest.strip("[]"), None)
     run = unquote(run).strip("/")
-    if not run.isprintable():
+    if not harmless(run):
         raise _wrong(text, "the name of its run holds characters that cannot be shown")
     return Address("ssh", host=_checked(text, host), port=port, user=user, run=run)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
 from nbmonitor import address as addresses
 from nbmonitor.errors import AttachError
+from nbmonitor.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SSH = 25.0  # seconds for ssh to get through, twice
 SHOWN = 8  # runs in a table
+NAME, ID = 100, 256  # characters of a run's name and id in it
 
 
 def attach(
@@ -67,14 +68,17 @@ def named(run: str) -> tuple[Found, str]:
 
 def table(runs: Sequence[RunInfo], shown: str) -> str:
     """A short list of runs, newest first, with a mark at the one that is shown."""
-    lines = [
-        f"{'▸' if r.run_id == shown else ' '} {r.state:<13} step {r.step:>9,}  {_plain(r.name)}  ({r.run_id})"
-        for r in runs[:SHOWN]
-    ]
+    lines = [f"{'▸' if r.run_id == shown else ' '} {line(r)}" for r in runs[:SHOWN]]
     more = len(runs) - SHOWN
     return "\n".join(
         [*lines, f"  and {more} more: they are in the panel's menu"] if more > 0 else lines
     )
+
+
+def line(run: RunInfo) -> str:
+    """A run in a list that is printed: state, step, name and id."""
+    name, run_id = one_line(run.name, NAME), one_line(run.run_id, ID)
+    return f"{run.state:<13} step {run.step:>9,}  {name}  ({run_id})"
 
 
 def _over_ssh(where: Address, ssh: str, timeout: float) -> tuple[Client, str]:
@@ -152,7 +156,3 @@ def _file(path: str | os.PathLike[str] | None, where: Address) -> Callable[[], s
         "do. For one behind a forward of your own, pass token_file=FILE; `%nbmonitor attach ssh://HOST` forwards and "
         "brings the token by itself."
     )
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^\w .:@+\-/]", "?", text)[:60]

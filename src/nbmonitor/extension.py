@@ -19,6 +19,7 @@ from nbmonitor.notebook import kernel
 from nbmonitor.notebook.dashboard import Dashboard
 from nbmonitor.process import process
 from nbmonitor.rpc.metrics import told
+from nbmonitor.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -204,9 +205,19 @@ class NBMonitorMagics(Magics):
             if cell is not None:
                 extension.run_in_thread(cell)
             else:
-                _dispatch(extension, shlex.split(line))
+                _dispatch(extension, _words(line))
         except NbMonitorError as error:
             print(f"nbmonitor: {error}")
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise SettingError(
+            f"`%nbmonitor {line}` cannot be read ({error}). Expected quotes around a name with a space, quote or "
+            "backslash in it; the id of a run, which `%nbmonitor runs` and `nbmonitor runs` show, needs none."
+        ) from error
 
 
 def _dispatch(extension: Extension, words: list[str]) -> None:
@@ -216,8 +227,7 @@ def _dispatch(extension: Extension, words: list[str]) -> None:
         case ["attach", address, *rest]:
             extension.attach(address, dict(w.partition("=")[::2] for w in rest))
         case ["runs"]:
-            runs = api.runs()
-            lines = [f"{r.state:<13} step {r.step:>9,}  {r.name}  ({r.run_id})" for r in runs]
+            lines = map(attaching.line, api.runs())
             print("\n".join(lines) or "No run yet: nbmonitor.init('name') begins one.")
         case ["status"]:
             print(_status(extension))
@@ -243,7 +253,7 @@ def _status(extension: Extension) -> str:
     lines = [
         f"server           {server.address if server else 'not running'}",
         f"token file       {process.token_file}",
-        f"active run       {f'{active.name} ({active.state})' if active else 'none'}",
+        f"active run       {f'{one_line(active.name)} ({active.state})' if active else 'none'}",
         f"panels           {len(extension.dashboards)}",
         f"calls            {told(server.metrics.snapshot()) if server else 'none'}",
         f"control channel  {alive}; {asked}",

@@ -347,6 +347,30 @@ def test_attaching_again_and_again_leaves_no_thread_and_no_file(served):
     until(lambda: left()[0] <= files + 2)
 
 
+ODD = ["lr=0.1 *x* [a|b] `c` <d>", "\U0001f469\u200d\U0001f4bb naïve\u00a0run 实验", "it's _x_ \\n"]
+
+
+def test_names_are_printed_as_they_are_and_attached_as_they_are_printed(served, attach):
+    there = served(*ODD)
+    assert {r.name for r in discovery.servers()[0].runs} == set(ODD)
+    for name in ODD:
+        client = attach(name)
+        assert any(f"  {name}  (" in one for one in attaching.table(client.runs(), "").splitlines())
+    with pytest.raises(AttachError) as told:
+        attach("none of *them*")
+    assert "no run 'none of *them*'" in str(told.value)
+    assert all(f"  {name}  (" in str(told.value) for name in ODD)
+    assert attach(there.runs[0].run_id).chosen == there.runs[0].run_id
+
+
+def test_half_a_character_in_a_name_keeps_nobody_from_being_found(served, attach):
+    there = served("a\udc80b")  # as in a file's name that is no UTF-8
+    until(lambda: discovery.servers()[0].runs)
+    there.broker.open(RunInfo("", "next"), lambda _: CommandState.DELIVERED)
+    until(lambda: len(discovery.servers()[0].runs) == 2)
+    assert "a\ufffdb" in attaching.table(attach("next").runs(), "")
+
+
 def test_a_short_table_of_runs():
     runs = [RunInfo(f"id{k}", f"run {k}\x1b", state=RunState.RUNNING, step=k) for k in range(12)]
     lines = attaching.table(runs, "id1").splitlines()

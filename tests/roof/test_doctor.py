@@ -126,6 +126,14 @@ def test_it_reads_well_in_80_columns():
     )
 
 
+def test_a_path_is_told_in_one_piece_whatever_is_in_it():
+    path = "/a folder/with_underscores  and *stars*/" + "x " * 40 + "end"
+    found = look(NBMONITOR_TOKEN_FILE=f"{path}\x1b[2J", NBMONITOR_SSH="ssh -F 'a b'\n")
+    lines = found.text().splitlines()
+    assert any(line.endswith(f"{path}\ufffd[2J") for line in lines)
+    assert {s.name: s.value for s in found.settings}["ssh"] == "ssh -F 'a b' "
+
+
 def test_json_and_exit_status(capsys, monkeypatch):
     assert main(["doctor", "--json"]) == 0
     good = json.loads(capsys.readouterr().out)

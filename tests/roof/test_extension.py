@@ -194,6 +194,18 @@ def test_the_remedy_for_a_server_with_tls_is_an_option_of_attach():
         _keywords({"tls": "maybe"})
 
 
+def test_names_in_printed_text_are_left_as_they_are(kernel):
+    kernel.say("%load_ext nbmonitor")
+    name = "lr=0.1 *x* __y__ [a|b] 实验"
+    kernel.say(f"import nbmonitor\nrun = nbmonitor.init({name!r})")
+    assert f"  {name}  (" in kernel.say("%nbmonitor runs")
+    assert f"active run       {name} (" in kernel.say("%nbmonitor status")
+    kernel.say("run = nbmonitor.init('bell \\x07 and\\nline')")
+    assert "  bell \ufffd and line  (" in kernel.say("%nbmonitor runs")
+    assert "Expected quotes" in kernel.say("%nbmonitor attach it's")
+    assert 'There is no run "it\'s"' in kernel.say('%nbmonitor attach "it\'s"')
+
+
 FORKS = """
 import torch
 from torch.utils.data import DataLoader, TensorDataset

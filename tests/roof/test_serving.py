@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import socket
 import stat
@@ -329,6 +330,17 @@ def test_a_unix_socket(serve, tmp_path, eventually):
         trainer.publisher.close(1)
     assert server.stop()[0] == 0
     assert not path.exists()
+
+
+def test_the_line_to_type_has_quotes_where_a_path_needs_them():
+    from types import SimpleNamespace
+
+    from nbmonitor.commands.serve import line
+
+    server = SimpleNamespace(address="unix:/a b/s", fingerprint="", port=None, host="")
+    assert line(server).endswith(" %nbmonitor attach 'unix:/a b/s'")
+    server.address = "unix:/a_b/s*"
+    assert shlex.split(line(server).rpartition("attach ")[2]) == ["unix:/a_b/s*"]
 
 
 def test_tls_with_a_certificate_made_here(serve, eventually):

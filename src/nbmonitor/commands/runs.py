@@ -17,7 +17,7 @@ def arguments(_parser: argparse.ArgumentParser) -> None:
 
 def main(_options: argparse.Namespace) -> int:
     """Print the table."""
-    from nbmonitor import api
+    from nbmonitor import api, attaching
     from nbmonitor.rpc.roads import discovery
 
     servers = discovery.servers()
@@ -34,7 +34,7 @@ def main(_options: argparse.Namespace) -> int:
             continue
         try:
             for run in client.runs():
-                print(f"  {run.state:<13} step {run.step:>9,}  {run.name}  ({run.run_id})")
+                print(f"  {attaching.line(run)}")
         finally:
             client.close()
     return 0

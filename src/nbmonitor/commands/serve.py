@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import platform
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from nbmonitor import settings as _settings
 from nbmonitor.errors import SettingError
 from nbmonitor.events import Status
 from nbmonitor.process import process
+from nbmonitor.text import one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -90,7 +92,7 @@ def line(server: Server) -> str:
     where = server.address
     if server.port is not None and server.host in ("0.0.0.0", "::"):  # noqa: S104 (any of its interfaces)
         where = f"{platform.node()}:{server.port}"
-    return f"{said} · in a notebook: %nbmonitor attach {where}"
+    return f"{said} · in a notebook: %nbmonitor attach {shlex.quote(where)}"
 
 
 class _Stop:
@@ -117,9 +119,9 @@ def _tell(broker: Broker, stop: _Stop) -> None:
         for event in box.drain().events:
             if isinstance(event.payload, Status) and known.get(event.run_id) != event.payload.state:
                 known[event.run_id] = event.payload.state
-                name = _plain(broker.run(event.run_id).name)
-                why = f" ({_plain(event.payload.message)})" if event.payload.message else ""
-                _log.info("run %s %s: %s%s", event.run_id, name, event.payload.state, why)
+                name = one_line(broker.run(event.run_id).name)
+                why = f" ({one_line(event.payload.message)})" if event.payload.message else ""
+                _log.info("run %s %s: %s%s", one_line(event.run_id), name, event.payload.state, why)
     box.close()
 
 
@@ -213,7 +215,3 @@ def _to_journal() -> bool:
     except (OSError, ValueError):
         return False
     return asked == f"{found.st_dev}:{found.st_ino}"
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)[:200]

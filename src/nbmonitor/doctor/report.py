@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nbmonitor._version import __version__
 from nbmonitor.settings import described
+from nbmonitor.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "warn", "fail", "skip"]
 WIDTH = 80
+LONGEST = 4096  # characters of a value: a path has no more
 
 _SIGNS: dict[State, str] = {"ok": "ok", "warn": "LOOK", "fail": "FAIL", "skip": "-"}
 
@@ -84,7 +86,7 @@ def _shown(value: object, *, secret: bool) -> str:
     if secret and value:
         return "(set, not shown)"
     if isinstance(value, str):  # a password in a URL is a secret too
-        return re.sub(r"(?<=://)([^/@\s]*):[^/@\s]*@", r"\1:***@", value) or '""'
+        return re.sub(r"(?<=://)([^/@\s]*):[^/@\s]*@", r"\1:***@", one_line(value, LONGEST)) or '""'
     return str(value)
 
 
@@ -120,7 +122,7 @@ class Report:
         values = min(max((len(s.value) for s in self.settings), default=0), 24)
         for s in self.settings:
             line = f"  {s.name:<{wide}}  {s.value:<{values}}  {s.origin}".rstrip()
-            lines += [line] if len(line) <= width else _broken(s, wide, width)
+            lines += [line] if len(line) <= width else _broken(s, wide)
         lines += ["", "checks"]
         wide = max((len(f.name) for f in self.findings), default=0)
         for f in self.findings:
@@ -155,6 +157,7 @@ def _wrapped(text: str, first: str, rest: str, width: int) -> list[str]:
     )
 
 
-def _broken(s: Setting, wide: int, width: int) -> list[str]:
+def _broken(s: Setting, wide: int) -> list[str]:
+    """A setting whose value is long: it is copied from here, a path with a space in it too, and stays in one piece."""
     lead = f"  {s.name:<{wide}}  "
-    return [*_wrapped(s.value, lead, " " * len(lead), width), f"{' ' * len(lead)}{s.origin}"]
+    return [f"{lead}{s.value}", f"{' ' * len(lead)}{s.origin}"]

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
+
+from nbmonitor.text import one_line
 
 Num = float | int | str
 """A finite number, or one of ``"NaN"``, ``"Infinity"``, ``"-Infinity"``."""
 
-_SPACE = re.compile(r"[\t\r\n\v\f\u0085\u2028\u2029]+")
-# Control characters, lone surrogates, and the marks that turn the direction of what follows: none is ever meant.
-_BAD = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def text(value: object, limit: int = 300) -> str:
-    """Text that every JSON reader and every font survives: one line, at most ``limit`` characters."""
-    line = value if isinstance(value, str) else str(value)
-    if len(line) > limit:
-        line = line[: limit - 1] + "…"
-    return _BAD.sub("\ufffd", _SPACE.sub(" ", line))
+text = one_line
 
 
 def num(value: float) -> Num:

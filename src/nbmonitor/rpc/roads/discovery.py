@@ -19,6 +19,7 @@ from nbmonitor._version import __version__
 from nbmonitor.errors import AttachError
 from nbmonitor.events import RunState
 from nbmonitor.rpc.trust.places import keep, places
+from nbmonitor.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -117,8 +118,10 @@ def write(
         fingerprint=fingerprint,
         socket=socket,
     )
-    # Readable as it is: on another machine a few lines of sh look for the token file in it (`ssh`).
-    keep(found.name, json.dumps(asdict(found), ensure_ascii=False) + "\n")
+    # Readable as it is: on another machine a few lines of sh look for the token file in it (`ssh`). Half a character
+    # (a lone surrogate, as in a file's name that is no UTF-8) stands there as JSON writes it.
+    told = json.dumps(asdict(found), ensure_ascii=False).encode("utf-8", "backslashreplace")
+    keep(found.name, told.decode() + "\n")
     return found
 
 
@@ -202,25 +205,24 @@ def choose(
     meant = meant or [(f, r) for f, r in named if r.alive] or named
     if not meant:
         there = _listed([(f, r) for f in found for r in f.runs], prefix) or "\n    none yet"
-        raise AttachError(f"There is no run {_shown(run)!r} {where}. Expected one of:{there}")
+        raise AttachError(
+            f"There is no run {one_line(run, 100)!r} {where}. Expected one of:{there}"
+        )
     if len(meant) == 1 or (not meant[0][1].alive and len({f.name for f, _ in meant}) == 1):
         return meant[0]  # of runs that ended side by side, the newest
     raise AttachError(
-        f"{len(meant)} runs {where} are called {_shown(run)!r}. Expected one: name it by its id:"
+        f"{len(meant)} runs {where} are called {one_line(run, 100)!r}. Expected one: name it by its id:"
         f"{_listed(meant, prefix)}"
     )
 
 
 def _listed(runs: Sequence[tuple[Found, Announced]], prefix: str) -> str:
     lines = [
-        f"\n    {prefix}{_shown(r.run_id)}  {_shown(r.name)}  ({_shown(r.state)}; {f.address}, pid {f.pid})"
+        f"\n    {prefix}{one_line(r.run_id)}  {one_line(r.name, 100)}  ({one_line(r.state, 40)}; "
+        f"{f.address}, pid {f.pid})"
         for f, r in runs[:LISTED]
     ]
     return "".join(lines) + (f"\n    and {len(runs) - LISTED} more" if len(runs) > LISTED else "")
-
-
-def _shown(text: str) -> str:
-    return re.sub(r"[^\w .:@+\-/]", "?", text)[:80]
 
 
 def _read(path: Path) -> Found | None:

@@ -76,7 +76,8 @@ def _last_resort(pid: int) -> Path:
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, replacing what was there in one step."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(made, "w", encoding="utf-8") as file:
         file.write(text)
     beside.replace(path)
 
