@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -330,6 +331,23 @@ def test_a_unix_socket(serve, tmp_path, eventually):
         trainer.publisher.close(1)
     assert server.stop()[0] == 0
     assert not path.exists()
+
+
+def test_folders_made_for_a_socket_are_told_and_private(serve):
+    with tempfile.TemporaryDirectory(prefix="nbm-", dir="/tmp") as base:
+        path = Path(base) / "new" / "deeper" / "s"
+        server = serve("--unix", str(path))
+        made = [line for line in server.log.read_text().splitlines() if "made the folder" in line]
+        assert [line.partition("INFO ")[2] for line in made] == [
+            f"made the folder {folder} (mode 0700) for the Unix socket"
+            for folder in (path.parent.parent, path.parent)
+        ]
+        for folder in (path.parent.parent, path.parent):
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert server.stop()[0] == 0
+        again = serve("--unix", str(path))
+        assert "made the folder" not in again.log.read_text()
+        assert again.stop()[0] == 0
 
 
 def test_the_line_to_type_has_quotes_where_a_path_needs_them():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import stat
@@ -12,6 +13,8 @@ from nbmonitor.errors import ServerError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_log = logging.getLogger("nbmonitor")
 
 LONGEST = 107  # bytes of a Unix socket's path that every Linux takes
 
@@ -81,7 +84,8 @@ def prepare_socket(path: Path) -> None:
             f"{LONGEST} of an absolute path. Expected a shorter one, for example in /run/user/ID or /tmp/FOLDER."
         )
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for made in _make(path.parent):
+            _log.info("made the folder %s (mode 0700) for the Unix socket", made)
         folder = path.parent.stat()
     except OSError as error:
         raise ServerError(
@@ -116,6 +120,17 @@ def prepare_socket(path: Path) -> None:
         f"A server listens on {path} already. Expected a path that is free: attach to that server "
         f"(`%nbmonitor attach unix:{path}`), stop it, or name another."
     )
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make a folder and those above it, for this user alone; returns which there were not."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
+    return missing[::-1]
 
 
 def close_to_others(path: Path) -> None:
