@@ -249,7 +249,8 @@ class Keyring:
             _log.warning("%s The tokens that were read before stay valid.", error)
             return
         self._keys = (*self._fixed, *keys)
-        _log.info("%s was read again: %d tokens", self.path, len(keys))
+        many = "" if len(keys) == 1 else "s"
+        _log.info("%s was read again: %d token%s", self.path, len(keys), many)
 
     def _look(self) -> tuple[int, ...] | None:
         try:
