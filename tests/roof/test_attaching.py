@@ -260,8 +260,19 @@ def test_the_same_on_a_unix_socket():
         assert "No nbmonitor server answers" in refusal(f"unix:{folder}/none")
 
 
-def test_what_says_nothing_may_be_a_server_of_ours():
-    with listening(socketserver.TCPServer, HangsUp, ("127.0.0.1", 0)) as there:
+class Slow(socketserver.BaseRequestHandler):
+    """Begins a frame, over a road that is all but cut."""
+
+    def handle(self):
+        self.request.sendall(b"\0\0\x18")
+        while self.request.recv(4_096):
+            pass
+
+
+@pytest.mark.parametrize("handler", [HangsUp, Slow])
+def test_what_says_nothing_may_be_a_server_of_ours(handler, monkeypatch):
+    monkeypatch.setattr("nbmonitor.rpc.channel.LOOK", 0.2)
+    with listening(socketserver.TCPServer, handler, ("127.0.0.1", 0)) as there:
         address = f"127.0.0.1:{there.server_address[1]}"
         assert refusal(address).startswith(f"No nbmonitor server answers at {address}")
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from nbmonitor.address import parse
 from nbmonitor.rpc import codec
-from nbmonitor.rpc.trust.handshake import http2
+from nbmonitor.rpc.trust.handshake import greeting
 from nbmonitor.rpc.trust.tls import Tls, credentials, diagnose, wanted
+
+if TYPE_CHECKING:
+    from nbmonitor.rpc.trust.handshake import Greeting
 
 READS = ("GetServerInfo", "ListRuns", "GetHistory", "ListCommands", "ListAuditEvents")
 """RPCs that may be asked again without harm. A command is not among them: nobody knows whether it arrived."""
@@ -87,10 +90,12 @@ def explain_closely(error: grpc.RpcError, address: str, tls: Tls | bool | None =
     if code_of(error) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, None):
         where = parse(address)
         secure = wanted(where, tls)
-        if why := diagnose(where, secure, LOOK):
+        how = _greeting(address) if secure is None else "closed"
+        if how == "other":
+            return _STRANGE.format(address)
+        why = diagnose(where, secure, LOOK) if how == "closed" else ""
+        if why:
             return f"The server at {address} cannot be used: {why}."
-        if secure is None and (why := strange(address)):
-            return why
     return explain(error, address)
 
 
@@ -99,16 +104,20 @@ def strange(address: str) -> str:
 
     Waits for an answer.
     """
+    return _STRANGE.format(address) if _greeting(address) == "other" else ""
+
+
+def _greeting(address: str) -> Greeting | None:
     try:
-        knows = http2(parse(address), LOOK)
+        return greeting(parse(address), LOOK)
     except OSError:  # nobody listens
-        return ""
-    if knows is not False:
-        return ""
-    return (
-        f"Something listens at {address}, but it is no nbmonitor server: it does not speak gRPC (HTTP/2). "
-        "Check the port; `nbmonitor runs`, on the machine that trains, lists the servers there."
-    )
+        return None
+
+
+_STRANGE = (
+    "Something listens at {}, but it is no nbmonitor server: it does not speak gRPC (HTTP/2). Check the port; "
+    "`nbmonitor runs`, on the machine that trains, lists the servers there."
+)
 
 
 def explain(error: grpc.RpcError, address: str) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import ssl
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 _HEADER = 9  # bytes of the header of a frame
 _SETTINGS = 4  # the type of that frame
+_ALERT = b"\x15\x03"  # what TLS says to words without it
+
+Greeting = Literal["http2", "other", "closed", "silent"]
+"""``closed``: it hung up without a word, as what speaks TLS does, and a forward that leads nowhere."""
 
 
 class Talk:
@@ -73,8 +77,8 @@ def connected(address: Address, context: ssl.SSLContext, timeout: float) -> Iter
         yield Talk(raw, context, address.host)
 
 
-def http2(address: Address, timeout: float) -> bool | None:
-    """Whether what listens at an address answers in HTTP/2, without TLS; None where it says nothing.
+def greeting(address: Address, timeout: float) -> Greeting:
+    """How what listens at an address takes a client's first words in HTTP/2, without TLS.
 
     Raises OSError where nobody listens.
     """
@@ -88,11 +92,15 @@ def http2(address: Address, timeout: float) -> bool | None:
                 if not data:
                     break
                 said += data
-        except OSError:  # it hung up, or says no more
+        except TimeoutError:
+            if said[:1] in (b"", b"\0"):  # nothing, or the beginning of a frame: a slow road
+                return "silent"
+        except OSError:  # it hung up
             pass
-    if not said:
-        return None
-    return len(said) == _HEADER and said[3] == _SETTINGS and said[5:] == bytes(4)
+    if not said or said.startswith(_ALERT):
+        return "closed"
+    right = len(said) == _HEADER and said[3] == _SETTINGS and said[5:] == bytes(4)
+    return "http2" if right else "other"
 
 
 def _opened(address: Address, timeout: float) -> socket.socket:
