@@ -97,7 +97,7 @@ def _count(text: str) -> int:
         raise argparse.ArgumentTypeError(
             f"expected a number of rows, 1 or more, and it is {text!r}"
         )
-    return number
+    return min(number, sys.maxsize)
 
 
 def _noted(rows: Iterable[AuditRow], actors: set[str]) -> Iterator[AuditRow]:
