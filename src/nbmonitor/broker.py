@@ -261,6 +261,7 @@ class Broker:
         lo: float | None = None,
         hi: float | None = None,
         max_points: int = 1000,
+        wait: bool = True,  # noqa: ARG002 - it is here
     ) -> Window:
         """Points of a series for drawing."""
         return self.store.window(run_id, name, kind, axis=axis, lo=lo, hi=hi, max_points=max_points)

@@ -51,13 +51,14 @@ class SeriesInfo:
 class Window:
     """Points of a series for drawing: ``x`` float64 and ``y`` float32 of one length, x in the unit that was asked for.
 
-    ``exact`` says that no point of the range was left out.
+    ``exact`` says that no point of the range was left out, ``stale`` that a newer one is on its way: look again soon.
     """
 
     x: NDArray[np.float64]
     y: NDArray[np.float32]
     total: int
     exact: bool
+    stale: bool = False
 
 
 class Sink(Protocol):
@@ -162,8 +163,12 @@ class Source(Protocol):
         lo: float | None = None,
         hi: float | None = None,
         max_points: int = 1000,
+        wait: bool = True,
     ) -> Window:
-        """Points within ``[lo, hi]`` (and one neighbour beyond each end), decimated to ``max_points``."""
+        """Points within ``[lo, hi]`` (and one neighbour beyond each end), decimated to ``max_points``.
+
+        Without ``wait`` a source that has to ask elsewhere may give an earlier one, and says so (``stale``).
+        """
         ...
 
     def events(self, run_id: str, *, limit: int = 200) -> Sequence[Event]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from showroom import batch
@@ -510,6 +512,48 @@ def test_a_source_far_away_is_read_in_turn_and_images_go_on(show, monkeypatch):
     times = [f.at for f in show.frames if "tiles" in f.header]
     assert max(np.diff(times)) < 0.16
     assert len(times) > 150
+
+
+def test_a_source_that_has_to_ask_elsewhere_holds_up_no_picture_and_its_newest_comes(
+    show, monkeypatch
+):
+    run = show.start()
+    show.log(run, "loss", np.linspace(1, 0, 10))
+    there = show.broker.window
+    kept, asked = {}, []
+
+    def window(*key, wait=True, **how):
+        """What was there 0.3 s ago."""
+        name = (*key, *sorted(how.items()))
+        newest = there(*key, **how)
+        if wait or name not in kept:
+            kept[name] = newest
+        elif len(kept[name].y) != len(newest.y) and not asked:
+            asked.append((show.clock.now + 0.3, name, newest))
+        if asked and show.clock.now >= asked[0][0]:
+            _, which, found = asked.pop()
+            kept[which] = found
+        stale = len(kept[name].y) != len(newest.y)
+        return replace(kept[name], stale=stale)
+
+    monkeypatch.setattr(show.broker, "window", window)
+    show.hello()
+    show.pass_time(0.5)
+    show.log(run, "loss", [0.0], first=10)  # the first of this kind is waited for
+    show.pass_time(1.0)
+    show.take()
+    show.log(run, "loss", np.linspace(1, 0, 89), first=11)
+    show.pass_time(0.25)
+    sent = [f for f in show.frames if "series" in f.header]
+    assert all(len(f.points(v)[0]) <= 11 for f in sent for v in f.header["series"] if "x" in v)
+    assert len(sent) <= 1, "what is known already is not said again and again"
+    show.pass_time(1.0)
+    curves = [f.points(v)[0] for f in show.frames for v in f.header.get("series", ()) if "x" in v]
+    assert len(curves[-1]) == 100, "although nothing was said since"
+    quiet = len(show.frames)
+    show.pass_time(1.0)
+    later = [f for f in show.frames[quiet:] if any("x" in v for v in f.header.get("series", ()))]
+    assert later == []
 
 
 def test_series_out_of_view_are_mentioned_now_and_then(show):

@@ -1,7 +1,8 @@
 """Reads curves for frames: those that grew and are in view, in turn, within a share of the sender's time.
 
-A source in this process reads a curve in a millisecond, one behind a tunnel in a round trip: what does not fit into a
-tick waits for the next one, so that images go on meanwhile.
+A source in this process reads a curve in a millisecond: what does not fit into a tick waits for the next one, so that
+images go on meanwhile. One behind a tunnel would take a round trip: it gives what it has, and is looked at again while
+that is stale.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from nbmonitor.events import SeriesKind
-    from nbmonitor.interfaces import Axis, SeriesInfo, Source
+    from nbmonitor.interfaces import Axis, SeriesInfo, Source, Window
     from nbmonitor.notebook.frames import Frame
     from nbmonitor.notebook.pages import Page
     from nbmonitor.notebook.stage import Stage
@@ -55,6 +56,7 @@ class Curves:
         self._monotonic = monotonic
         self._quiet: set[tuple[str, SeriesKind]] = set()  # grew out of view
         self._next: tuple[str, SeriesKind] | None = None  # whose turn it is
+        self._shown: dict[tuple[str, SeriesKind, Axis, int], object] = {}  # values last sent to all
         self._totals_at = 0.0
         self.owed: set[tuple[Axis, str]] = set()  # whole curves that somebody waits for
         self.due_at = 0.0
@@ -72,6 +74,7 @@ class Curves:
         if settle:
             self.owed.clear()
             self._quiet.clear()
+            self._shown.clear()
             self._stage.grown.clear()
         series = self._series()
         first = _first(series)
@@ -86,7 +89,10 @@ class Curves:
                 if self._monotonic() > end:
                     self.owed.add((axis, chart))
                     continue
-                views.append(self._read(frame, info, axis, ALL_POINTS))
+                window = self._window(info, axis, ALL_POINTS)
+                views.append(series_view(frame, info, window, axis=axis))
+                if window.stale:
+                    self.owed.add((axis, chart))
                 drawn = True
             if not drawn:
                 views.append(series_view(frame, info))
@@ -103,6 +109,7 @@ class Curves:
         at = keys.index(self._next) if self._next in keys else 0
         left, self._next = stage.grown.copy(), None
         waiting: set[tuple[Axis, str]] = set()
+        again: set[tuple[str, SeriesKind]] = set()  # a newer one is on its way
         totals = began >= self._totals_at
         views: list[dict[str, Any]] = []
         for info in series[at:] + series[:at]:
@@ -119,7 +126,13 @@ class Curves:
                 continue
             for axis, owed in due:
                 points = ALL_POINTS if owed else LIVE_POINTS
-                views.append(self._read(frame, info, axis, points))
+                window = self._window(info, axis, points)
+                if window.stale:
+                    again.add(key)
+                    waiting.update({(axis, chart)} if owed else ())
+                if not window.stale or self._shown.get((*key, axis, points)) is not window.y:
+                    views.append(series_view(frame, info, window, axis=axis))
+                self._shown[*key, axis, points] = window.y
             if not due:
                 if key in left:
                     self._quiet.add(key)
@@ -131,6 +144,7 @@ class Curves:
         stage.grown.clear()
         if self._next is not None:  # else what is left has no series (any more)
             stage.grown.update(left)
+        stage.grown.update(again)
         self.owed = waiting
         if totals:
             self._totals_at = began + TOTALS_EVERY
@@ -150,6 +164,7 @@ class Curves:
         if not due:
             return []
         views = []
+        again = False
         for info in self._series():
             zoom = due.get(chart_of(info.name))
             if zoom is None:
@@ -163,13 +178,15 @@ class Curves:
                 lo=lo,
                 hi=hi,
                 max_points=ALL_POINTS,
+                wait=False,
             )
+            again |= window.stale
             told = (len(window.x), window.x[-1:].tobytes(), window.y[-1:].tobytes())
             if zoom.told.get((info.name, info.kind)) != told:
                 zoom.told[info.name, info.kind] = told
                 views.append(series_view(frame, info, window, axis=zoom.axis, span=zoom.span))
         for zoom in due.values():
-            zoom.due = False
+            zoom.due = again
         return views
 
     def _series(self) -> list[SeriesInfo]:
@@ -178,11 +195,10 @@ class Curves:
             return []
         return [s for s in self._source.series(run_id) if s.name != EPOCH_SERIES]
 
-    def _read(self, frame: Frame, info: SeriesInfo, axis: Axis, points: int) -> dict[str, Any]:
-        window = self._source.window(
-            self._stage.run_id or "", info.name, info.kind, axis=axis, max_points=points
+    def _window(self, info: SeriesInfo, axis: Axis, points: int) -> Window:
+        return self._source.window(
+            self._stage.run_id or "", info.name, info.kind, axis=axis, max_points=points, wait=False
         )
-        return series_view(frame, info, window, axis=axis)
 
 
 def _first(series: Iterable[SeriesInfo]) -> frozenset[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -83,13 +82,18 @@ class Calls:
             raise AttachError("This client was closed.") from error
         return answer
 
-    def begin(self, rpc: str, timeout: float, note: Callable[[bytes], None]) -> None:
-        """Call without waiting; ``note`` gets the answer, from a thread of gRPC, if there is one."""
+    def begin(
+        self, rpc: str, timeout: float, note: Callable[[bytes | None], None], request: bytes = b""
+    ) -> bool:
+        """Call without waiting; ``note`` gets the answer or None, from a thread of gRPC. False when it was closed."""
 
         def done(call: Any) -> None:
-            if call.code() is grpc.StatusCode.OK:
-                note(call.result())
+            note(call.result() if call.code() is grpc.StatusCode.OK else None)
 
-        with contextlib.suppress(AttachError, ValueError):  # closed meanwhile
+        try:
             ask = method(self.channel, codec.MONITOR, rpc)
-            ask.future(b"", timeout=timeout, metadata=self.metadata).add_done_callback(done)
+            call = ask.future(request, timeout=timeout, metadata=self.metadata)
+        except (AttachError, ValueError):  # closed meanwhile
+            return False
+        call.add_done_callback(done)
+        return True

@@ -128,7 +128,7 @@ class Client:
         self._all: Watching | None = None
         self._watches: dict[str, Watching] = {}
         self._everywhere: tuple[Subscription, ...] = ()
-        self._windows = Windows()
+        self._windows = Windows(self._fetch, self._begin, monotonic)
         self._mine: OrderedDict[str, None] = OrderedDict()
         self._server = Acquaintance()
         self._measured = 0.0
@@ -261,13 +261,14 @@ class Client:
         lo: float | None = None,
         hi: float | None = None,
         max_points: int = 1000,
+        wait: bool = True,
     ) -> Window:
         """Points of a series for drawing; while the server does not answer, those of the last answer."""
         watch = self._watches.get(run_id)
         index = watch.series if watch is not None else ()
         count = next((s.count for s in index if s.name == name and s.kind == kind), -1)
         asked = wire.History(run_id, (name,), kind, axis, lo, hi, max_points)
-        return self._windows.get(asked, count, self._fetch)
+        return self._windows.get(asked, count, wait=wait)
 
     def events(self, run_id: str, *, limit: int = 200) -> Sequence[Event]:
         """The latest sparse events, oldest first."""
@@ -372,6 +373,19 @@ class Client:
         except (grpc.RpcError, InputError, AttachError):
             return None
 
+    def _begin(self, asked: wire.History, note: Callable[[Window | None], None]) -> bool:
+        """Ask the server for a window without waiting; False while it does not answer."""
+        if not self._answers():
+            return False
+
+        def read(answer: bytes | None) -> None:
+            found = None
+            with contextlib.suppress(InputError):
+                found = None if answer is None else wire.read_window(answer)
+            note(found)
+
+        return self._calls.begin("GetHistory", DEADLINE, read, wire.ask_history(asked))
+
     def _look_for(self, run_id: str) -> None:
         """Ask the server for a run that was not told of yet."""
         try:
@@ -459,9 +473,10 @@ class Client:
         self._measured = now
         answered = self._server.asks()
 
-        def note(answer: bytes) -> None:
+        def note(answer: bytes | None) -> None:
             with contextlib.suppress(InputError):
-                answered(answer)
+                if answer is not None:
+                    answered(answer)
 
         self._calls.begin("GetServerInfo", DEADLINE, note)
 

@@ -177,7 +177,10 @@ class Server:
         def leave() -> None:
             server = me()
             if server is not None:
-                server.close(0.5)  # viewers still hear how the runs ended
+                with contextlib.suppress(
+                    KeyboardInterrupt
+                ):  # who presses it now wants the end, and no traceback
+                    server.close(0.5)  # viewers still hear how the runs ended
 
         self._leave = leave
         atexit.register(leave)
