@@ -13,6 +13,7 @@ from nbmonitor.events import (
     CommandState,
     Demand,
     Event,
+    Heartbeat,
     LinkState,
     LogLine,
     RunInfo,
@@ -21,7 +22,9 @@ from nbmonitor.events import (
     Status,
 )
 from nbmonitor.rpc import channel as channels
+from nbmonitor.rpc import publisher as publishers
 from nbmonitor.rpc import server as servers
+from nbmonitor.rpc import showing, watching
 from nbmonitor.rpc.publisher import Publisher
 
 SCALE = 300  # milliseconds, in place of the seconds of the keepalive
@@ -123,8 +126,10 @@ def test_a_cut_of_seconds_costs_no_value(
 
 @pytest.mark.slow
 def test_flipped_bits_are_found_and_what_they_hit_is_sent_again(
-    broker, server, proxy, reports, eventually
+    broker, server, proxy, reports, eventually, monkeypatch
 ):
+    # A bit may hit the length of a message: what follows is taken for its middle, and nothing else is wrong.
+    monkeypatch.setattr(publishers, "PATIENCE", 1.5)
     info = reports.open(RunInfo("", "noisy"), lambda _c: CommandState.DELIVERED)
     say(reports, info.run_id, 0, Status(RunState.RUNNING))
     assert reports.flush(5)
@@ -139,6 +144,41 @@ def test_flipped_bits_are_found_and_what_they_hit_is_sent_again(
     steps, values = broker.history(info.run_id, "loss")
     assert steps.tolist() == list(range(3_000))
     np.testing.assert_array_equal(values, 1.0 / (1.0 + np.arange(3_000)))
+
+
+def test_a_server_that_confirms_nothing_is_told_again_on_a_new_stream(
+    broker, server, reports, monkeypatch, caplog
+):
+    monkeypatch.setattr(publishers, "PATIENCE", 0.3)
+    numbered, deaf = server._ingest._numbered, []
+
+    def swallow(frame, trainer, out):
+        deaf.append(out)
+        if out is not deaf[0]:
+            numbered(frame, trainer, out)
+
+    monkeypatch.setattr(server._ingest, "_numbered", swallow)
+    info = reports.open(RunInfo("", "deaf"), lambda _c: CommandState.DELIVERED)
+    for step in range(100):
+        say(reports, info.run_id, step, loss(step))
+    assert reports.flush(10)
+    assert broker.history(info.run_id, "loss")[0].tolist() == list(range(100))
+    assert len(set(map(id, deaf))) == 2, "a new stream, and one alone"
+    assert "has confirmed nothing" in caplog.text
+    time.sleep(0.5)
+    reports.heartbeat(Heartbeat(info.run_id))
+    assert reports._connected, "who has nothing to confirm is left in peace"
+
+
+def test_a_watch_that_falls_silent_is_opened_anew(run, attach, server, monkeypatch, eventually):
+    monkeypatch.setattr(watching, "GIVE_UP", 0.3)
+    monkeypatch.setattr(watching, "SURE", 0.1)
+    monkeypatch.setattr(showing, "TICK", 60.0)  # one word, and then none
+    client = attach(server.address)
+    run.loss(5)
+    eventually(lambda: client.check() or client.facts().reconnects >= 1, 10)
+    eventually(lambda: client.road is LinkState.CONNECTED, 10)
+    assert client.run(run.run_id).step >= 0
 
 
 @pytest.mark.parametrize("seed", range(4))

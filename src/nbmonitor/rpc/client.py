@@ -334,6 +334,9 @@ class Client:
     def check(self) -> None:
         """Look whether the server still answers, and tell what follows. Called by whoever reads; cheap."""
         with self._lock:
+            for watch in (self._all, *self._watches.values()):
+                if watch is not None:
+                    watch.look()
             runs = tuple(self._runs.values())
             told = self._absence.look(self._road(), self._silence(), self._monotonic(), runs)
             everywhere = self._everywhere

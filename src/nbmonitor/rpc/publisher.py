@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from nbmonitor.rpc.trust.tls import Tls
 
 DEADLINE = 5.0  # seconds of a unary call
+PATIENCE = 15.0  # seconds for which a server may owe an answer: then the stream is opened anew
+LOOK = 0.5  # seconds between two looks at that
 REMEMBERED = 1_000  # ids of commands
 LONGEST = 60.0  # seconds that a server which stops can ask to wait for
 SOON = 5  # attempts after which the pause no longer grows: a few seconds
@@ -111,6 +113,7 @@ class Publisher:
         self._returns: float | None = None  # seconds from now at which the server said to come back
         self._channel: grpc.Channel | None = None
         self._call: Any = None
+        self._link: Link | None = None
         self._thread: threading.Thread | None = None
         threads.guard(self)
 
@@ -147,6 +150,7 @@ class Publisher:
             return
         with self._out.changed:
             self._out.beat = beat
+            self._look()
             self._out.changed.notify_all()
 
     def demand(self, run_id: str) -> Demand:  # noqa: ARG002 (there is one run)
@@ -186,14 +190,15 @@ class Publisher:
         """Wait until the server has everything; False when it has not within ``timeout`` seconds."""
         if self.forked:
             return False
+        end = time.monotonic() + timeout
         with self._out.changed:
-            return (
-                self._out.changed.wait_for(
-                    lambda: self._out.buffer.settled or self._hopeless or self._thread is None,
-                    timeout,
-                )
-                and self._out.buffer.settled
-            )
+            while not (self._out.buffer.settled or self._hopeless or self._thread is None):
+                left = end - time.monotonic()
+                if left <= 0:
+                    break
+                self._look()
+                self._out.changed.wait(min(left, LOOK))
+            return self._out.buffer.settled
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -235,7 +240,9 @@ class Publisher:
             try:
                 self._connect()
             except grpc.RpcError as error:
-                if not self._out.closing:
+                if self._link is not None and self._link.given_up:
+                    self._complain(_unanswered(self.address))
+                elif not self._out.closing:
                     self._complain(explain_closely(error, self.address, self._tls))
                 if (
                     code_of(error) in FINAL_CODES
@@ -267,7 +274,7 @@ class Publisher:
             return
         with dial(self.address, self._tls) as channel:
             self._channel = channel
-            link = Link()
+            link = self._link = Link()
             try:
                 register = method(channel, codec.CONTRACT, "RegisterTrainingSession")
                 data = register(wire.registration(info), timeout=DEADLINE, metadata=self._metadata)
@@ -297,7 +304,7 @@ class Publisher:
 
     def _begin(self, link: Link, welcome: wire.Welcome) -> None:
         with self._out.changed:
-            link.welcome, self._attempt = welcome, 0
+            link.welcome, link.owed, self._attempt = welcome, None, 0
             self._out.buffer.begin(welcome.watermark)
             self._volatile, self._connected, self.problem = welcome.volatile, True, ""
             self._turned_away = False
@@ -316,6 +323,8 @@ class Publisher:
         elif reply.kind == "event_ack":
             with self._out.changed:
                 self._out.buffer.acknowledge(reply.number, keep=self._volatile)
+                buffer = self._out.buffer
+                link.owed = time.monotonic() if buffer.sent > buffer.acked else None
                 self._out.changed.notify_all()
         elif reply.kind == "heartbeat_echo":
             sent = link.beats.pop(reply.number, None)
@@ -368,6 +377,19 @@ class Publisher:
         record = CommandRecord(asked, CommandState.REJECTED, error=text, resolved_at=time.time())
         self.publish([Event(info.run_id, info.step, time.time(), record)])
 
+    def _look(self) -> None:
+        """Give a stream up on which nothing is answered; under the lock.
+
+        Keepalive tells whether the connection lives. It does not when bytes of the stream are taken for the middle of
+        something longer, or when whoever reads it is stuck.
+        """
+        call, link = self._call, self._link
+        if call is None or link is None or link.owed is None or link.given_up:
+            return
+        if time.monotonic() - link.owed > PATIENCE:
+            link.given_up = True
+            call.cancel()
+
     @property
     def _hopeless(self) -> bool:
         return self._refused or self._turned_away
@@ -394,3 +416,7 @@ class Publisher:
         elif event.step <= info.step:
             return
         self._info = replace(info, step=max(info.step, event.step))
+
+
+def _unanswered(address: str) -> str:
+    return f"the server at {address} has confirmed nothing for {PATIENCE:.0f} s: the stream is opened anew."

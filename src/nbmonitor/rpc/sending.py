@@ -26,10 +26,16 @@ _Work = tuple[int, "Event | Heartbeat | tuple[int, int]"]
 
 
 class Link:
-    """One life of the stream."""
+    """One life of the stream.
+
+    ``owed`` is since when (monotonic clock) the server owes an answer: a welcome, or that it has what was sent. None
+    while it owes nothing.
+    """
 
     def __init__(self) -> None:
         self.welcome: wire.Welcome | None = None
+        self.owed: float | None = time.monotonic()
+        self.given_up = False
         self.over = False
         self.beats: dict[int, float] = {}
         self.beat = 0
@@ -96,6 +102,7 @@ class Sender:
                     pictured = self.buffer.pictures.pop("train", None)
                 yield from plain.event(what, pictured)
             with self.changed:  # the contract confirms nothing: what is sent is gone
+                link.owed = None
                 self.buffer.acknowledge(self.buffer.sent, keep=False)
                 self.changed.notify_all()
 
@@ -108,6 +115,8 @@ class Sender:
                 if link.welcome is not None:
                     work = self._next()
                     if work is not None:
+                        if work[0] and link.owed is None:
+                            link.owed = time.monotonic()
                         return work
                     if self.closing:
                         return None

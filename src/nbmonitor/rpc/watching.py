@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SPARSE = 500  # sparse events kept of a run
 IDLE = 30.0  # seconds after which a watch that nobody uses ends
+GIVE_UP = 10.0  # seconds of silence of a stream, whose server speaks twice a second, after which it is opened anew
+SURE = 2.0  # seconds between the look that finds that and the one that believes it: this process may have slept
 TELL = 10.0  # seconds after which the server is told what was received, however little it is
 
 _log = logging.getLogger("nbmonitor")
@@ -79,6 +81,7 @@ class Watching:
         self._received = self._told = 0  # bytes
         self._told_at = 0.0
         self._left_out = 0  # by the server, in this life
+        self._doubted: float | None = None  # since when it was found silent
         self._closing = threading.Event()
         self._call: Any = None
         self._thread = threading.Thread(
@@ -112,6 +115,20 @@ class Watching:
         """Wait for the thread."""
         if self._thread is not threading.current_thread():
             self._thread.join(timeout)
+
+    def look(self) -> None:
+        """Open a stream anew on which nothing comes although its connection lives. Called by whoever reads.
+
+        Bytes may be taken for the middle of something longer, or whoever writes is stuck: keepalive does not tell.
+        """
+        now, call = self._monotonic(), self._call
+        if not self.connected or now - self.heard <= GIVE_UP:
+            self._doubted = None
+        elif self._doubted is None:
+            self._doubted = now
+        elif now - self._doubted > SURE and call is not None:
+            self._doubted = None
+            call.cancel()
 
     @property
     def over(self) -> bool:
