@@ -110,7 +110,7 @@ binder-check: setup
 
 # Each soak test sets a time-out of its own. No other test is run: `make test` has those.
 soak: web
-	$(BIN)/python -m pytest -m soak --durations=0 $(SOAK)
+	$(BIN)/python -m pytest -m soak -rP --durations=0 $(SOAK)
 
 proto:
 	PYTHON=$(PYTHON) sh scripts/generate_protos.sh
