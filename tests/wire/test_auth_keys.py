@@ -115,6 +115,19 @@ def test_a_change_is_taken_up_and_looked_for_once_a_second(file, clock, monkeypa
     assert ring.find(OWNER).role == "owner"
 
 
+def test_a_token_that_was_just_made_is_taken_at_once(file, clock, monkeypatch):
+    ring = Keyring(file.path, monotonic=clock)
+    looks = []
+    look = Keyring._look
+    monkeypatch.setattr(Keyring, "_look", lambda self: looks.append(1) or look(self))
+    file(f"{OWNER}\n{ADA} viewer ada\n")
+    clock.now += 0.1
+    assert ring.find(ADA).role == "viewer"
+    for _ in range(100):  # wrong ones do not make the server read its disk
+        assert ring.find("wrong") is None
+    assert len(looks) == 1
+
+
 def test_a_rewrite_in_place_of_the_same_length_is_seen(file, clock):
     ring = Keyring(file.path, monotonic=clock)
     time.sleep(0.02)
@@ -247,6 +260,20 @@ def test_a_file_is_never_overwritten_to_hand_a_token_over(file, tmp_path):
         issuing.create(file.path, "viewer", "ada", out=tmp_path / "out")
     assert (tmp_path / "out").read_text() == "precious"
     assert file.path.read_text() == f"{OWNER}\n"
+
+
+def test_a_token_that_cannot_be_written_is_no_token(file, tmp_path):
+    with pytest.raises(SettingError, match=r"cannot be written.*Expected a folder that is there"):
+        issuing.create(file.path, "viewer", "ada", out=tmp_path / "nowhere" / "ada.token")
+    assert file.path.read_text() == f"{OWNER}\n"
+    with pytest.raises(SettingError, match=r"cannot be written.*Expected a folder that is there"):
+        issuing.create(tmp_path / "nowhere" / "file", "viewer", "ada", out=tmp_path / "ada.token")
+    assert not (tmp_path / "ada.token").exists()
+
+
+def test_what_is_no_role_is_said_without_a_line_number(file, tmp_path):
+    with pytest.raises(SettingError, match=r"^'king' is no role. Expected one of owner, "):
+        issuing.create(file.path, "king", "ada", out=tmp_path / "out")
 
 
 def test_a_server_file_that_is_not_there_begins_with_an_owner(tmp_path):

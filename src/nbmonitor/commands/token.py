@@ -68,9 +68,13 @@ def _the_servers() -> Path:
 
     found = sorted({s.token_file for s in discovery.servers()})
     if len(found) != 1:
-        there = "".join(f"\n    --file {path}" for path in found) or " none runs"
+        if not found:
+            raise SettingError(
+                "No nbmonitor server runs on this machine. Start one with `nbmonitor serve`, or name the token file of "
+                "one with --file."
+            )
+        there = "".join(f"\n    --file {path}" for path in found)
         raise SettingError(
-            f"A server's token file is needed. Expected one server on this machine, and {len(found)} run. Name the "
-            f"file:{there}"
+            f"There are {len(found)} servers on this machine. Say whose token file is meant:{there}"
         )
     return Path(found[0])

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbmonitor.errors import SettingError
-from nbmonitor.rpc.trust.keys import new_token, presentable, read_file, read_line, read_lines
+from nbmonitor.rpc.trust.keys import (
+    ROLES,
+    new_token,
+    presentable,
+    read_file,
+    read_line,
+    read_lines,
+)
 from nbmonitor.rpc.trust.places import write_private
 
 if TYPE_CHECKING:
@@ -35,7 +42,8 @@ def create(
     Raises
     ------
     SettingError
-        For a role, name or number of days that is none, or when ``out`` exists.
+        For a role, name or number of days that is none, or when ``out`` exists or
+        a file cannot be written.
     ServerError
         When the server's file cannot be used.
     """
@@ -50,8 +58,13 @@ def create(
             f"{name!r} cannot be a token's name. Expected one word of at most 64 printable ASCII characters without "
             "slashes, for example ada@laptop."
         )
+    if role.lower() not in ROLES:
+        raise SettingError(f"{role!r} is no role. Expected one of {', '.join(ROLES)}.")
     if days is not None and not 0 < days < 36_500:
-        raise SettingError(f"days={days} was given; expected a number above 0, for example 30.")
+        raise SettingError(
+            f"days={days} was given; expected a number above 0 and below 36500, for example 30. Leave it out for a "
+            "token that does not expire."
+        )
     if out.exists():
         raise SettingError(f"{out} exists already. Expected a new file for the token: name another")
     before = file.read_text(encoding="utf-8") if file.exists() else f"{new_token()}\n"
@@ -72,10 +85,24 @@ def create(
     if days is not None:
         moment = datetime.now(UTC) + timedelta(days=days)
         line += f" expires={moment.isoformat(timespec='seconds')}"
-    made = read_lines(line)[0][1]  # also says which roles there are
-    write_private(out, f"{line}\n")
-    write_private(file, f"{before.rstrip()}\n{line}\n")
+    made = read_lines(line)[0][1]
+    _write(out, f"{line}\n")
+    try:
+        _write(file, f"{before.rstrip()}\n{line}\n")
+    except SettingError:
+        out.unlink(missing_ok=True)  # it would open nothing
+        raise
     return made
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_private(path, text)
+    except OSError as error:
+        raise SettingError(
+            f"{path} cannot be written ({error.strerror or error}). Expected a folder that is there and that this "
+            "user can write to."
+        ) from error
 
 
 def revoke(file: str | Path, which: str) -> Key:
@@ -95,5 +122,5 @@ def revoke(file: str | Path, which: str) -> Key:
         one = read_line(line)
         if one is None or one[1].digest != found[0].digest:
             lines.append(line)
-    write_private(file, "\n".join(lines) + "\n")
+    _write(file, "\n".join(lines) + "\n")
     return found[0]
