@@ -114,6 +114,9 @@ def _greeting(address: str) -> Greeting | None:
         return None
 
 
+# What a server says to whom it does not let in, before anything of the call is looked at.
+REFUSALS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+
 _STRANGE = (
     "Something listens at {}, but it is no nbmonitor server: it does not speak gRPC (HTTP/2). Check the port; "
     "`nbmonitor runs`, on the machine that trains, lists the servers there."
@@ -125,7 +128,7 @@ def explain(error: grpc.RpcError, address: str) -> str:
     code = code_of(error)
     detail = str(error) if code is None else getattr(error, "details", str)() or ""
     port = address.rpartition(":")[2]
-    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+    if code in REFUSALS:
         return f"The server at {address} refused: {detail}."
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return f"What answers at {address} is no nbmonitor server ({detail}). Expected one: check the port."

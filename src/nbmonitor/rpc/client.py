@@ -17,7 +17,7 @@ from nbmonitor.rpc import threads
 from nbmonitor.rpc.absence import QUIET, Absence
 from nbmonitor.rpc.acquaintance import Acquaintance
 from nbmonitor.rpc.calls import Calls
-from nbmonitor.rpc.channel import code_of, explain, explain_closely
+from nbmonitor.rpc.channel import REFUSALS, code_of, explain, explain_closely
 from nbmonitor.rpc.codec import audits
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.roads.bearer import Bearer
@@ -283,7 +283,8 @@ class Client:
     def send(self, command: Command) -> CommandRecord:
         """Post a command; when the server does not answer, nobody knows whether it arrived (UNCONFIRMED).
 
-        Without a connection it is REJECTED at once: it would only arrive when nobody means it any more.
+        Without a connection it is REJECTED at once: it would only arrive when nobody means it any more. So it is by a
+        server that does not take it from this viewer.
         """
         if self._road() is LinkState.DISCONNECTED:
             text = (
@@ -300,7 +301,8 @@ class Client:
             record = wire.read_sent(self._calls.ask("SendCommand", wire.send(meant), SENDING))
         except (grpc.RpcError, InputError, AttachError) as error:
             text = explain(error, self._address) if isinstance(error, grpc.RpcError) else str(error)
-            state = CommandState.UNCONFIRMED
+            refused = isinstance(error, grpc.RpcError) and code_of(error) in REFUSALS
+            state = CommandState.REJECTED if refused else CommandState.UNCONFIRMED
             return CommandRecord(command, state, error=text, resolved_at=time.time())
         if record is None:
             text = "the server's answer is of a later version"
