@@ -102,6 +102,8 @@ def parse(text: str) -> Address:
         return Address("name", run=text)
     host, port = _split(text)
     if port is None:
+        if _split(text.partition("/")[0])[1] is not None:
+            raise _wrong(text, "a run is named behind ssh:// alone; here it is chosen in the panel")
         raise _wrong(text, "it has no port from 1 to 65535")
     return Address("tcp", host=_checked(text, host), port=port)
 

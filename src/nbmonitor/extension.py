@@ -203,6 +203,11 @@ class NBMonitorMagics(Magics):
         extension = _require()
         try:
             if cell is not None:
+                if line.strip():
+                    raise SettingError(
+                        f"`%%nbmonitor` runs its cell in a thread and takes no words; {line.strip()!r} was given. "
+                        f"Expected them in a line of their own: `%nbmonitor {line.strip()}`."
+                    )
                 extension.run_in_thread(cell)
             else:
                 _dispatch(extension, _words(line))
@@ -226,6 +231,11 @@ def _dispatch(extension: Extension, words: list[str]) -> None:
             extension.show()
         case ["attach", address, *rest]:
             extension.attach(address, dict(w.partition("=")[::2] for w in rest))
+        case ["attach"]:
+            raise SettingError(
+                "`%nbmonitor attach` needs to know where: ssh://[USER@]HOST[/RUN], HOST:PORT, unix:/PATH, or the name "
+                "of a run on this machine. `!nbmonitor runs` lists the runs here."
+            )
         case ["runs"]:
             lines = map(attaching.line, api.runs())
             print("\n".join(lines) or "No run yet: nbmonitor.init('name') begins one.")
@@ -301,12 +311,15 @@ def _keywords(options: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _stop() -> None:
-    from nbmonitor.events import Command, CommandKind
+    from nbmonitor.events import Command, CommandKind, CommandState
 
     run, broker = process.active, process.broker
     if run is None or broker is None:
         raise SettingError("There is no active run in this kernel to stop.")
-    broker.send(Command(run.run_id, CommandKind.STOP))
+    record = broker.send(Command(run.run_id, CommandKind.STOP))
+    if record.state is CommandState.REJECTED:
+        raise SettingError(f"{one_line(run.name)} was not asked to stop: {record.error}.")
+    print(f"{one_line(run.name)} was asked to stop: it does at its next step.")
 
 
 def _require() -> Extension:

@@ -80,3 +80,8 @@ def test_only_what_grpc_can_dial_has_a_target() -> None:
     assert parse("unix:/a").target == "unix:/a"
     with pytest.raises(AttachError, match="cannot be dialled"):
         _ = parse("ssh://box").target
+
+
+def test_a_run_behind_a_port_is_told_where_it_is_chosen() -> None:
+    with pytest.raises(AttachError, match="a run is named behind ssh:// alone"):
+        parse("127.0.0.1:50051/digits-cnn")

@@ -183,6 +183,34 @@ def test_words_that_are_no_command_get_the_list_of_commands(kernel):
     )
 
 
+def test_an_attach_without_an_address_says_what_is_missing(kernel):
+    kernel.say("%load_ext nbmonitor")
+    said = kernel.say("%nbmonitor attach")
+    assert "needs to know where" in said
+    assert "nbmonitor runs" in said
+
+
+def test_words_behind_the_cell_magic_are_not_swallowed(kernel):
+    kernel.say("%load_ext nbmonitor")
+    said, errors, _ = kernel.run("%%nbmonitor attach gpu-box:1\nran = True")
+    assert not errors
+    assert "takes no words" in said
+    assert kernel.say("print('ran' in globals())") == "False"
+
+
+def test_a_stop_is_answered(kernel):
+    kernel.say("%load_ext nbmonitor")
+    assert "no active run" in kernel.say("%nbmonitor stop")
+    kernel.say(LOOP)
+    kernel.say("import threading\ngo = threading.Event()")
+    kernel.start("%%nbmonitor\nfor i in loop(9):\n    go.wait(20)")
+    wait_for(kernel, "nbmonitor.runs()[0].state", "running")
+    assert "was asked to stop" in kernel.say("%nbmonitor stop")
+    kernel.say("go.set()")
+    wait_for(kernel, "nbmonitor.runs()[0].state", "stopped")
+    assert "the run is over" in kernel.say("%nbmonitor stop")
+
+
 def test_the_remedy_for_a_server_with_tls_is_an_option_of_attach():
     from nbmonitor.errors import SettingError
     from nbmonitor.extension import _keywords
