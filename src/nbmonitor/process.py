@@ -132,7 +132,8 @@ class Process:
         """Name of the next run."""
         with self._lock:
             self._count += 1
-            return asked or f"run-{self._count}"
+            # A path or a number too: it is shown, sent and announced as text.
+            return str(asked) if asked else f"run-{self._count}"
 
     def close(
         self,

@@ -53,6 +53,16 @@ def test_a_plain_script_serves_and_says_how_to_attach():
     assert re.search(r"%nbmonitor attach 127\.0\.0\.1:\d+$", line)
 
 
+def test_a_name_that_is_no_text_becomes_one():
+    out = script(
+        "import nbmonitor, pathlib\nfor name in (7, b'x', pathlib.Path('a')):\n"
+        "    with nbmonitor.init(name) as run: run.log(loss=1.0)\n"
+        "print([r.name for r in nbmonitor.runs()])"
+    )
+    assert out.stdout.splitlines()[-1] == """['a', "b'x'", '7']"""
+    assert out.stderr == ""
+
+
 def test_a_script_that_wants_no_server_gets_none():
     out = script(
         "import nbmonitor\nrun = nbmonitor.init('solo', serve=False)\nrun.log(loss=1.0)\nrun.finish()\nprint(nbmonitor.runs()[0].state)"
