@@ -314,6 +314,15 @@ def test_lines_for_people_have_both(serve):
     assert server.token not in server.log.read_text()
 
 
+def test_two_signals_that_arrive_together_leave_no_traceback(serve):
+    server = serve()
+    server.process.send_signal(signal.SIGSTOP)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        server.process.send_signal(number)
+    assert server.process.wait(20) in (0, -signal.SIGINT, -signal.SIGTERM)
+    assert "Traceback" not in server.log.read_text()
+
+
 def test_a_unix_socket(serve, tmp_path, eventually):
     path = Path(os.environ["XDG_RUNTIME_DIR"]) / "s"
     if len(str(path)) > 100:

@@ -77,6 +77,7 @@ def main(options: argparse.Namespace) -> int:
     _log.info("serving on %s, process %d", server.address, os.getpid())
     gc.freeze()  # what is there now stays, and need not be looked at again: 60 ms in which nothing is answered
     _tell(process.open_broker(settings), stop)
+    stop.again()
     name = signal.Signals(stop.signal).name
     _log.info("%s: saying goodbye; trainers come back in %.0f s", name, RETRY_AFTER)
     process.close(reason=f"it was stopped ({name})", retry_after=RETRY_AFTER, grace=GRACE)
@@ -104,7 +105,17 @@ class _Stop:
             signal.signal(number, self._note)
 
     def _note(self, number: int, _frame: object) -> None:
+        if self.signal:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         self.signal = number
+
+    def again(self) -> None:
+        """From here on a signal ends the process even where Python does not get to its handlers.
+
+        Not for the first handler to do: where both signals arrive together, the other one is on its way to a handler
+        that is gone by then, and Python prints a traceback.
+        """
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_DFL)
 
