@@ -83,6 +83,15 @@ def test_nothing_yet_and_nothing_to_draw(show):
     assert "class" in drawn(show)
 
 
+def test_runs_that_are_known_are_named_before_the_panel_has_chosen_one(show):
+    for n in range(7):
+        show.start(f"run <{n}>", f"id{n}")
+    html = snapshot(show.broker, None, 0.0)
+    assert "no run yet" not in html
+    assert "<b>run &lt;6&gt;</b>, step 0" in html
+    assert "2 more" in html
+
+
 def test_pictures_that_cannot_be_read_leave_a_gap(show):
     run = show.start()
     show.say(run, batch(data=b"no picture"), 1)

@@ -23,6 +23,8 @@ from nbmonitor.notebook.words import set_of
 from nbmonitor.series import classify
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nbmonitor.events import Event, RunInfo
     from nbmonitor.interfaces import SeriesInfo, Source, Window
     from nbmonitor.notebook.stage import Stage
@@ -52,7 +54,7 @@ def snapshot(source: Source, stage: Stage | None, now: float) -> str:
     info = None if stage is None else stage.info
     when = time.strftime("%H:%M:%S", time.localtime(now))
     if stage is None or info is None:
-        return _page(["<b>nbmonitor</b> · no run yet"], [], [], when)
+        return _page(_before(source.runs()), [], [], when)
     parts = [
         f"<b>{_t(info.state.value.capitalize())}</b>",
         f"<b>{_t(info.name)}</b>",
@@ -83,6 +85,14 @@ def snapshot(source: Source, stage: Stage | None, now: float) -> str:
     if len(html) > LIMIT:  # huge tiles: the words and curves matter more
         html = _page(parts, pictures[: len(pictures) - 1], lines, when)
     return html if len(html) <= LIMIT else _page(parts, [], lines, when)
+
+
+def _before(runs: Sequence[RunInfo]) -> list[str]:
+    """What stands there until the panel's thread has chosen a run; in a notebook run by a program it may stay."""
+    told = [f"{_t(r.state.value)} <b>{_t(r.name)}</b>, step {r.step:,}" for r in runs[:_LINES]]
+    if len(runs) > _LINES:
+        told.append(f"{len(runs) - _LINES} more")
+    return ["<b>nbmonitor</b>", *(told or ["no run yet"])]
 
 
 def _t(value: object) -> str:
