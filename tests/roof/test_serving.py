@@ -37,7 +37,7 @@ from nbmonitor.events import (
 from nbmonitor.rpc import health
 from nbmonitor.rpc.client import Client
 from nbmonitor.rpc.publisher import Publisher
-from nbmonitor.rpc.trust import auth
+from nbmonitor.rpc.trust import auth, places
 from nbmonitor.rpc.trust.tls import Tls
 
 pytestmark = pytest.mark.slow
@@ -408,6 +408,12 @@ def test_what_cannot_be_served_is_refused_with_the_remedy(state, words, says):
     assert out.returncode == 1
     assert says in out.stderr
     assert len(out.stderr.splitlines()) == 1
+
+
+def test_a_server_that_never_was_leaves_no_token_file(state):
+    before = set(places.runtime_dir().iterdir())
+    assert command("serve", "--port", "0", "--host", "0.0.0.0").returncode == 1
+    assert set(places.runtime_dir().iterdir()) == before
 
 
 def test_a_port_that_is_taken(serve):

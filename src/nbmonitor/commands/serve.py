@@ -66,13 +66,19 @@ def main(options: argparse.Namespace) -> int:
     if options.unix and options.port is None:
         port = None
     stop = _Stop()
-    server = process.open_server(
-        settings,
-        strict=True,
-        port=port,
-        token_file=_token_file(settings.server_token_file, unix, port),
-        unix_socket=_socket(unix, port, tls=settings.tls),
-    )
+    token_file, made = _token_file(settings.server_token_file, unix, port)
+    try:
+        server = process.open_server(
+            settings,
+            strict=True,
+            port=port,
+            token_file=token_file,
+            unix_socket=_socket(unix, port, tls=settings.tls),
+        )
+    except BaseException:
+        if made:  # for a server that never was
+            token_file.unlink(missing_ok=True)
+        raise
     print(line(server), flush=True)
     _log.info("serving on %s, process %d", server.address, os.getpid())
     gc.freeze()  # what is there now stays, and need not be looked at again: 60 ms in which nothing is answered
@@ -136,8 +142,8 @@ def _tell(broker: Broker, stop: _Stop) -> None:
     box.close()
 
 
-def _token_file(asked: str, unix: str, port: int | None) -> Path:
-    """The file with this server's tokens, made when it is not there. It stays, for the next one on the same place."""
+def _token_file(asked: str, unix: str, port: int | None) -> tuple[Path, bool]:
+    """The file with this server's tokens, and whether it was made here. It stays for the next server on that place."""
     from nbmonitor.rpc.trust import keys, places
 
     if asked:
@@ -146,7 +152,8 @@ def _token_file(asked: str, unix: str, port: int | None) -> Path:
         place = str(port) if port is not None else Path(unix).name
         name = "".join(c if c.isalnum() else "-" for c in place)
         path = places.runtime_dir() / f"serve-{name}.token"
-    if not path.exists():
+    made = not path.exists()
+    if made:
         try:
             places.write_private(path, f"{keys.new_token()}\n")
         except OSError as error:
@@ -154,7 +161,7 @@ def _token_file(asked: str, unix: str, port: int | None) -> Path:
                 f"The token file {path} cannot be written ({error}). Expected a folder that this user can write to: "
                 "pass --token-file."
             ) from error
-    return path
+    return path, made
 
 
 def _socket(unix: str, port: int | None, *, tls: bool) -> Path | None:
