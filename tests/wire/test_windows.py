@@ -104,3 +104,20 @@ def test_a_server_that_is_away_leaves_what_was_there(windows, server, clock):
     assert windows.get(asked(), 30, wait=False).stale, "it is asked for again"
     server.answer(clock)
     assert windows.get(asked(), 30, wait=False).total == 30
+
+
+def test_a_question_that_cannot_be_asked_is_not_waited_for(windows, server, clock, monkeypatch):
+    """Else nothing would be asked for any more, and the chart stay as it is for good."""
+    windows.get(asked(), 10)
+
+    def fails(*_):
+        raise OSError("the token cannot be read")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(windows, "_begin", fails)
+        with pytest.raises(OSError, match="token"):
+            windows.get(asked(), 20, wait=False)
+    server.points = 20
+    assert windows.get(asked(), 20, wait=False).stale
+    server.answer(clock)
+    assert windows.get(asked(), 20, wait=False).total == 20

@@ -385,9 +385,12 @@ class Client:
 
         def read(answer: bytes | None) -> None:
             found = None
-            with contextlib.suppress(InputError):
+            try:
                 found = None if answer is None else wire.read_window(answer)
-            note(found)
+            except InputError:
+                pass
+            finally:  # whatever it was: else nothing would be asked for any more
+                note(found)
 
         return self._calls.begin("GetHistory", DEADLINE, read, wire.ask_history(asked))
 

@@ -99,9 +99,12 @@ class Windows:
                 now = self._clock()
                 self._asking, self._free_at = False, now + SHARE * (now - began)
 
-        if self._begin(turn, note):
-            return True
-        with self._lock:
-            self._asking = False
-            self._wanted.clear()
-        return False
+        begun = False
+        try:
+            begun = self._begin(turn, note)
+        finally:
+            if not begun:
+                with self._lock:
+                    self._asking = False
+                    self._wanted.clear()
+        return begun
