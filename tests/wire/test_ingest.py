@@ -475,3 +475,20 @@ def test_only_a_run_end_ends(stream, broker, eventually):
     s.end()
     eventually(lambda: broker.run("run-1").state is RunState.FAILED)
     assert broker.run("run-1").message == "boom"
+
+
+def test_a_run_that_cannot_be_left_keeps_no_stream_open(stream, broker, monkeypatch, caplog):
+    """A full disk at the end of a stream: it ends all the same, and so does that of the run beside it."""
+    left = []
+
+    def detach(run_id):
+        left.append(run_id)
+        raise OSError("no space left")
+
+    monkeypatch.setattr(broker, "detach", detach)
+    s = stream()
+    for session in ("one", "two"):
+        s.say(session, heartbeat=pb.Heartbeat(sequence_number=1))
+    s.end()
+    assert len(left) == 2
+    assert len(caplog.records) == 2

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nbmonitor.events import Demand
     from nbmonitor.rpc.limits import Call, Gate
     from nbmonitor.rpc.loop import Turns
+    from nbmonitor.rpc.trainers import Trainer
 
 POLL = 0.5  # seconds between two looks at a trainer that nobody has news for
 GATHER = 0.1  # seconds between two acknowledgments
@@ -114,15 +115,18 @@ class Ingest:
 
     async def stream(self, requests: AsyncIterator[bytes], call: Call) -> None:
         """``StreamMetrics``: frames are read by a task of their own, so that answers nobody reads stop no metric."""
-        self._admit()
         link = Link(holder=call.caller.holder, peer=call.peer)
         self._links.add(link)
-        reading = asyncio.create_task(self._read(requests, link))
         try:
-            await self._answer(link, call)
+            self._admit()  # after the line above: who closes looks for links after saying so
+            reading = asyncio.create_task(self._read(requests, link))
+            try:
+                await self._answer(link, call)
+            finally:
+                reading.cancel()
+                await asyncio.wait([reading])
         finally:
-            reading.cancel()
-            await asyncio.wait([reading])
+            self._links.discard(link)
         if link.own is None:  # an end without a status would look like success
             self._admit()
 
@@ -168,10 +172,9 @@ class Ingest:
         except Exception as error:  # torn: gRPC's iterator raises without further detail
             _log.debug("stream of %s torn: %r", link.peer, error)
         finally:
-            self._links.discard(link)
             for trainer in (link.own, *link.bound.values()):
                 if trainer is not None:
-                    trainer.leave(link.out)
+                    _left(trainer, link.out)
             link.out.close()
 
     def _take(self, frame: wire.Frame, link: Link) -> None:
@@ -287,6 +290,13 @@ class Ingest:
         trainer.enter(link.out)
         trainer.send_waiting()
         return trainer
+
+
+def _left(trainer: Trainer, out: Outgoing) -> None:
+    try:
+        trainer.leave(out)
+    except Exception as error:  # a full disk; those beside it leave all the same
+        _log.error("error while run %s was left by its stream", trainer.run_id, exc_info=error)
 
 
 def _known(broker: Broker, run_id: str) -> bool:
