@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 
@@ -10,9 +11,11 @@ import grpc
 import pytest
 from grpc import aio
 
+from nbmonitor.errors import ServerError
 from nbmonitor.rpc import showing
 from nbmonitor.rpc.client import Client
-from nbmonitor.rpc.loop import EACH, YIELD, YIELDS, Bell, Loop, Turns
+from nbmonitor.rpc.loop import EACH, YIELD, YIELDS, Bell, Loop, Turns, shared
+from nbmonitor.rpc.server import Server
 
 
 def _threads():
@@ -42,6 +45,103 @@ def test_one_thread_for_all_who_enter_and_none_when_the_last_has_left(one):
     one.enter()
     assert one.run(asyncio.sleep(0, "again"), 5) == "again"
     one.leave()
+
+
+def test_who_enters_while_it_is_held_up_has_the_same_thread(one):
+    """Else a second thread would run the same loop, and end: whoever entered would wait for ever."""
+    one.enter()
+    held = threading.Event()
+    one.begin(_hold(held))
+    leaving = threading.Thread(target=one.leave)
+    leaving.start()
+    time.sleep(0.05)
+    one.enter()
+    held.set()
+    leaving.join(2)
+    assert not leaving.is_alive(), "it does not wait for a thread that somebody needs"
+    assert one.run(asyncio.sleep(0, "runs"), 5) == "runs"
+    one.leave()
+    with pytest.raises(RuntimeError, match="nobody has entered"):
+        one.run(work := asyncio.sleep(0), 5)
+    work.close()
+
+
+async def _hold(until):
+    until.wait(20)
+
+
+def test_many_come_and_go_at_once(one):
+    wrong = []
+
+    def come_and_go(k):
+        for _ in range(50):
+            one.enter()
+            if one.run(asyncio.sleep(0, k), 5) != k:
+                wrong.append(k)
+            one.leave()
+
+    before, began = _threads(), time.monotonic()
+    crowd = [threading.Thread(target=come_and_go, args=(k,)) for k in range(8)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join(20)
+    assert (wrong, one._users, _threads()) == ([], 0, before)
+    assert time.monotonic() - began < 10
+
+
+def test_a_server_that_is_closed_while_the_loop_is_held_up_listens_no_more(broker, eventually):
+    """It is stopped later, and what starts meanwhile has the loop after that."""
+    held, server = threading.Event(), Server(broker).start()
+    shared.begin(_hold(held))
+    began = time.monotonic()
+    server.close(0.1)
+    assert time.monotonic() - began < 3
+    second, started = Server(broker), threading.Event()
+    thread = threading.Thread(target=lambda: (second.start(), started.set()))
+    thread.start()
+    assert not started.wait(0.1)
+    held.set()
+    assert started.wait(5)
+    thread.join()
+    try:
+        Client(second.address, second.token).connect().close()
+        eventually(lambda: not _listens(server.port))
+    finally:
+        second.close(0.1)
+    eventually(lambda: shared._users == 0)
+
+
+def _listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt])
+def test_a_start_that_fails_needs_the_loop_no_more(broker, monkeypatch, error):
+    def fails(*_):
+        raise error
+
+    monkeypatch.setattr("nbmonitor.rpc.server.probe", fails)
+    with pytest.raises((error, ServerError)):
+        Server(broker).start()
+    assert shared._users == 0
+
+
+def test_an_interrupt_while_a_server_closes_leaves_no_port(broker, monkeypatch):
+    server = Server(broker).start()
+
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server._monitor, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        server.close(0.1)
+    assert not _listens(server.port)
+    assert shared._users == 0
 
 
 def test_what_runs_in_the_loop_says_how_it_ended(one):

@@ -18,6 +18,7 @@ from nbmonitor.rpc import threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from concurrent import futures
 
 T = TypeVar("T")
 
@@ -31,56 +32,72 @@ class Loop:
 
     def __init__(self) -> None:
         self.forked = False
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._users = 0
         threads.guard(self)
 
     def enter(self) -> None:
-        """Have it run, until as many have left as have entered."""
+        """Have it run, until as many have left as have entered.
+
+        Raises RuntimeError in a forked child of a process where it ran: gRPC's poller has no thread there.
+        """
+        if self.forked and self._loop is not None:
+            raise RuntimeError("this process was forked from one that has a server")
         with self._lock:
-            if self.forked:  # that of the parent has no thread here
-                self.forked, self._loop, self._users = False, None, 0
-            self._users += 1
-            if self._users > 1:
-                return
             # One object for good: gRPC's poller keeps those it has seen, and cannot let go of a closed one.
             self._loop = self._loop or asyncio.new_event_loop()
-            self._thread = threading.Thread(
-                target=_forever, args=(self._loop,), name="nbmonitor-grpc", daemon=True
-            )
-            self._thread.start()
+            self._users += 1
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._forever, args=(self._loop,), name="nbmonitor-grpc", daemon=True
+                )
+                self._thread.start()
 
     def leave(self) -> None:
-        """Need it no more; joins the thread of the last one."""
+        """Need it no more; the last one waits for its thread to end (5 s at most, and not in that thread)."""
         with self._lock:
             self._users -= 1
-            if self._users or self._loop is None or self.forked:
+            thread = self._thread
+            if self._users or self._loop is None or thread is None:
                 return
-            thread, self._thread = self._thread, None
             self._loop.call_soon_threadsafe(self._loop.stop)
-            if thread is not None:
-                thread.join(5.0)
+            if thread is threading.current_thread():
+                return
+            self._lock.wait_for(lambda: self._users or self._thread is not thread, 5.0)
+            over = self._thread is not thread
+        if over:
+            thread.join(1.0)
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run something in the loop's thread and return what it returns; TimeoutError after so many seconds.
 
-        Must not be called from that thread.
+        Must not be called from that thread. What nobody waits for any more is cancelled.
         """
-        if self._loop is None:
-            raise RuntimeError("nobody has entered the loop")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future = self.begin(work)
         try:
             return future.result(timeout)
-        except TimeoutError:
+        except BaseException:  # an interrupt, too
             future.cancel()
             raise
 
+    def begin(self, work: Coroutine[Any, Any, T]) -> futures.Future[T]:
+        """Run something in the loop's thread without waiting for it."""
+        if self._loop is None or not self._users:
+            raise RuntimeError("nobody has entered the loop")
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-def _forever(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    loop.run_forever()
+    def _forever(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        while True:
+            loop.run_forever()
+            with self._lock:
+                if not self._users:
+                    self._thread = None
+                self._lock.notify_all()
+                if self._thread is None:  # else somebody entered before it stopped
+                    return
 
 
 class Bell:

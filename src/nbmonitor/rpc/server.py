@@ -7,6 +7,7 @@ import contextlib
 import threading
 import time
 import weakref
+from concurrent import futures
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,11 @@ OPTIONS = (
     ("grpc.http2.ping_timeout_ms", 4_000),  # see the channel's
     ("grpc.enable_http_proxy", 0),
 )
+STARTING = 10.0  # seconds that a start may take
+FORKED = (
+    "This process was forked from one that has a server, and gRPC does not work in such a child. Expected a process of "
+    'its own: start it with multiprocessing\'s "spawn", or as a command.'
+)
 
 
 class Server:
@@ -88,7 +94,8 @@ class Server:
     ------
     ServerError
         From the constructor when ``host`` is not of this machine and there is no TLS, when there is no usable token or
-        certificate; from :meth:`start` when the port or socket is in use.
+        certificate; from :meth:`start` when the port or socket is in use, and in a
+        child that was forked from a process with a server.
     SettingError
         For an empty token.
     EnvironmentMissingError
@@ -162,14 +169,24 @@ class Server:
         """Listen. Raises :class:`~nbmonitor.errors.ServerError` when the port or socket is in use."""
         if self.unix_socket is not None:
             prepare_socket(self.unix_socket)
-        loop.shared.enter()
+        try:
+            loop.shared.enter()
+        except RuntimeError as error:
+            raise ServerError(FORKED) from error
         try:
             if self.port is not None:
                 probe(self.host, self.port)  # gRPC would first print its own account of it
-            self._grpc = loop.shared.run(self._listen())
-        except (OSError, RuntimeError) as error:
+            self._grpc = loop.shared.run(self._listen(), STARTING)
+        except BaseException as error:
             loop.shared.leave()
-            raise self._in_use(error) from error
+            if isinstance(error, TimeoutError):
+                raise ServerError(
+                    f"The server did not start within {STARTING:.0f} s. Expected another server of this process to be "
+                    "less busy: close it, or restart the kernel."
+                ) from error
+            if isinstance(error, OSError | RuntimeError):
+                raise self._in_use(error) from error
+            raise
         self._health.set(serving=True)
         self._monitor.witness.served(self.address)
         me = weakref.ref(self)
@@ -197,21 +214,30 @@ class Server:
 
         ``retry_after`` is when trainers come back to whatever listens here then, in seconds.
         """
+        if self.forked:
+            return
         with self._closing:
             server, self._grpc = self._grpc, None
-        if server is None or self.forked:
+        if server is None:
             return
         if self._leave is not None:
             atexit.unregister(self._leave)
         self._health.set(serving=False)
         self._monitor.witness.stopped(self.address)
-        # Viewers first: their last word of a run is how it stood, not that its trainer was sent away.
-        self._monitor.close(wait=min(grace, 0.5))
-        self._ingest.close(reason, retry_after)
-        with contextlib.suppress(TimeoutError):
-            loop.shared.run(server.stop(grace), grace + 1.0)
-        self._pool.shutdown()
-        loop.shared.leave()
+        try:
+            # Viewers first: their last word of a run is how it stood, not that its trainer was sent away.
+            self._monitor.close(wait=min(grace, 0.5))
+            self._ingest.close(reason, retry_after)
+        finally:  # an interrupt leaves no port behind
+            self._stop(server, grace)
+
+    def _stop(self, server: aio.Server, grace: float) -> None:
+        stopping = loop.shared.begin(server.stop(grace))
+        try:
+            futures.wait([stopping], grace + 1.0)
+            self._pool.shutdown()
+        finally:  # a loop that is held up stops the server later, and is needed until then
+            stopping.add_done_callback(lambda _: loop.shared.leave())
 
     async def _listen(self) -> aio.Server:
         server = aio.server(interceptors=[self.metrics, self._gate], options=self._options)
@@ -222,10 +248,10 @@ class Server:
             if self.unix_socket is not None:
                 server.add_insecure_port(f"unix:{self.unix_socket}")
                 close_to_others(self.unix_socket)
+            await server.start()
         except BaseException:
             await server.stop(None)
             raise
-        await server.start()
         return server
 
     def _open_port(self, server: aio.Server) -> int:
