@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import platform
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import CancelledError
 
 import grpc
 import pytest
@@ -166,6 +168,51 @@ def test_errors_inside_stay_inside(server, channel, broker, monkeypatch, caplog)
     assert "the secret of the house" in caplog.text
     code, details = call(channel, f"/{codec.MONITOR}/ListRuns", token=server.token, data=b"")
     assert code is grpc.StatusCode.INTERNAL
+
+
+def test_an_error_after_the_client_has_left_is_written_down_once(
+    server, channel, broker, monkeypatch, caplog, eventually
+):
+    asked, over = threading.Event(), threading.Event()
+
+    def runs():
+        asked.set()
+        over.wait(5)
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(broker, "runs", runs)
+        ask = channel.unary_unary(f"/{codec.MONITOR}/ListRuns")
+        given_up = ask.future(b"", metadata=metadata(server.token))
+        assert asked.wait(5)
+        given_up.cancel()
+        eventually(lambda: server.metrics.snapshot()[f"/{codec.MONITOR}/ListRuns"].active == 1)
+        time.sleep(0.1)  # the server has heard of it
+        assert server._gate.active["calls"] == 1, "its place is taken as long as its thread is"
+        over.set()
+        eventually(lambda: not server._gate.active["calls"])
+    gc.collect()
+    assert [r.message for r in caplog.records] == ["error in a call that was given up"]
+
+
+@pytest.mark.parametrize("which", ["_showings", "_links"])
+def test_a_stream_that_begins_while_the_server_says_goodbye_is_told(server, channel, which):
+    part = server._monitor if which == "_showings" else server._ingest
+
+    class Closing(set):
+        def add(self, stream):
+            part.close() if part is server._monitor else part.close("over")
+            super().add(stream)
+
+    setattr(part, which, Closing())
+    rpc = (
+        f"/{codec.MONITOR}/WatchRun"
+        if part is server._monitor
+        else f"/{codec.INGEST}/StreamMetrics"
+    )
+    code, _ = call(channel, rpc, token=server.token)
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert getattr(part, which) == set()
 
 
 @pytest.mark.parametrize(
@@ -398,6 +445,18 @@ def test_the_pool_starts_threads_on_demand_and_lets_them_go():
         pool.submit(print)
 
 
+def test_what_a_pool_never_began_is_cancelled_where_asked():
+    pool, over = Pool(1, "nbmonitor-test"), threading.Event()
+    began = pool.submit(over.wait, 5)
+    _until(began.running)
+    never = pool.submit(print, "never")
+    pool.shutdown(wait=False, cancel_futures=True)
+    over.set()
+    assert began.result(5)
+    with pytest.raises(CancelledError):
+        never.result(5)
+
+
 def test_back_off_doubles_to_a_cap_with_jitter():
     assert [back_off(k, lambda: 1.0, least=0.1, most=2.0) for k in range(6)] == [
         0.1,
@@ -439,6 +498,26 @@ def test_in_a_forked_child_nothing_of_grpc_is_touched(server, publisher, make_tr
     assert os.waitstatus_to_exitcode(waited[1]) == 0
     trainer.loss(2)
     assert publisher.flush(5), "and the parent goes on"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_of_a_server_starts_none_and_says_so(server, broker):
+    """gRPC has no poller there: a server would be waited for without end."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with contextlib.suppress(BaseException):
+            try:
+                Server(broker).start()
+            except ServerError as error:
+                code = 0 if "forked" in str(error) else 2
+        os._exit(code)
+    end = time.monotonic() + 10
+    while (waited := os.waitpid(child, os.WNOHANG))[0] == 0:
+        assert time.monotonic() < end, "the child hangs"
+        time.sleep(0.01)
+    assert os.waitstatus_to_exitcode(waited[1]) == 0
 
 
 def test_no_wheel_of_another_house_is_needed():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,9 @@ _LATER = {
     "SetNote": "notes cannot be kept by this server yet",
     "SetSampleFlags": "samples cannot be flagged through this server yet",
 }
+
+
+_log = logging.getLogger("nbmonitor")
 
 
 class Monitor:
@@ -196,9 +200,9 @@ class Monitor:
         )
         showing.box.viewer = actor_of(call.caller)
         try:
-            if self._closed:
-                raise Refused(grpc.StatusCode.UNAVAILABLE, "the server stops; come back later")
             self._showings.add(showing)
+            if self._closed:  # looked at last: who closes looks for showings after saying so
+                raise Refused(grpc.StatusCode.UNAVAILABLE, "the server stops; come back later")
             if wanted.watch_id:
                 self._watches[wanted.watch_id] = showing
             self.witness.attached(call.caller, wanted.run_id)
@@ -220,10 +224,18 @@ class Monitor:
             try:
                 return await asyncio.shield(answer)
             except asyncio.CancelledError:
+                answer.add_done_callback(_unheard)
                 await asyncio.wait([answer])  # its place is taken as long as its thread is
                 raise
 
         return call
+
+
+def _unheard(answer: asyncio.Future[bytes]) -> None:
+    """Write down what went wrong after its client had left: else asyncio tells of it, when it is collected."""
+    error = None if answer.cancelled() else answer.exception()
+    if error is not None and not isinstance(error, NbMonitorError):
+        _log.error("error in a call that was given up", exc_info=error)
 
 
 def _judged(inner: Handler) -> Handler:

@@ -34,7 +34,7 @@ class Pool(futures.Executor):
         self._most = most
         self._name = name
         self._lock = threading.Condition()
-        self._tasks: deque[Callable[[], None]] = deque()
+        self._tasks: deque[tuple[futures.Future[Any], Callable[[], None]]] = deque()
         self._threads: set[threading.Thread] = set()
         self._idle = 0
         self._started = 0
@@ -54,7 +54,7 @@ class Pool(futures.Executor):
         with self._lock:
             if self._closed:
                 raise RuntimeError("the pool is closed")
-            self._tasks.append(task)
+            self._tasks.append((future, task))
             if len(self._tasks) > self._idle and len(self._threads) < self._most:
                 self._started += 1
                 thread = threading.Thread(
@@ -71,7 +71,8 @@ class Pool(futures.Executor):
         with self._lock:
             self._closed = True
             if cancel_futures:
-                self._tasks.clear()
+                for future, _ in self._tasks:  # who waits for it hears of it
+                    future.cancel()
             self._lock.notify_all()
             threads = list(self._threads)
         end = time.monotonic() + 1.0
@@ -99,7 +100,7 @@ class Pool(futures.Executor):
                 if not woken and not self._tasks:
                     self._threads.discard(threading.current_thread())
                     return None
-            return self._tasks.popleft()
+            return self._tasks.popleft()[1]
 
 
 # --- forks -----------------------------------------------------------------------------------------------------------
