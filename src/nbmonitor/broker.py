@@ -52,6 +52,10 @@ if TYPE_CHECKING:
 CHECK_EVERY = 0.2  # seconds between two looks for stale links and expired commands
 
 
+def _unheeded() -> None:
+    """Nobody wants to know what viewers want."""
+
+
 @dataclass(slots=True)
 class _Entry:
     """What the broker knows of a run beside its description."""
@@ -63,7 +67,7 @@ class _Entry:
     recent: Recent = field(default_factory=Recent)
     commands: Steering = field(default_factory=Steering)
     viewers: tuple[Subscription, ...] = ()
-    demanded: Callable[[], None] = lambda: None  # told when what viewers want has changed
+    demanded: Callable[[], None] = _unheeded  # told when what viewers want has changed
 
 
 class Broker:
@@ -186,9 +190,13 @@ class Broker:
         return steps, values
 
     def detach(self, run_id: str) -> None:
-        """The stream of a run was torn: that is not an end. It is LOST when it does not come back in time."""
+        """The stream of a run was torn: that is not an end. It is LOST when it does not come back in time.
+
+        What was given to :meth:`heed` is let go of.
+        """
         with self._lock:
             entry = self._entry(run_id)
+            entry.demanded = _unheeded
             if entry.info.state.ended or entry.pulse.detached is not None:
                 return
             entry.pulse.detached = self._monotonic()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -169,6 +171,16 @@ def test_who_opens_a_mailbox_wants_values_as_they_come_until_it_says_otherwise(b
     assert told == [True, False, True, False]
     broker.subscribe(None).close()
     assert len(told) == 4, "the states of all runs are nobody's values"
+
+
+def test_a_torn_stream_hears_of_viewers_no_more_and_is_let_go_of(broker, run):
+    told = []
+    broker.heed(run.id, lambda: told.append(1))
+    heeded = weakref.ref(broker._entry(run.id).demanded)
+    broker.detach(run.id)
+    broker.subscribe(run.id).close()
+    gc.collect()
+    assert (told, heeded()) == ([], None)
 
 
 def test_a_command_is_delivered_once_and_its_receipt_keeps_who_asked(broker, run):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import queue
 import socket
+import threading
 import time
 
 import grpc
@@ -24,6 +26,7 @@ from nbmonitor.events import (
 from nbmonitor.rpc import codec
 from nbmonitor.rpc.codec import ingest_pb2 as pb
 from nbmonitor.rpc.codec import trainer as wire
+from nbmonitor.rpc.ingest import GATHER, Link
 from nbmonitor.rpc.outgoing import WAITING, Outgoing
 from nbmonitor.rpc.server import Server
 from nbmonitor.rpc.trust.auth import metadata
@@ -492,3 +495,24 @@ def test_a_run_that_cannot_be_left_keeps_no_stream_open(stream, broker, monkeypa
     s.end()
     assert len(left) == 2
     assert len(caplog.records) == 2
+
+
+def test_what_viewers_want_is_told_at_once_and_not_with_the_next_acknowledgments():
+    async def hurried():
+        link = Link(holder=True, peer="")
+        link.out.acknowledge_to("run", 1)
+        threading.Timer(GATHER / 5, link.hurry).start()
+        began = time.monotonic()
+        await link.news()
+        return time.monotonic() - began
+
+    assert asyncio.run(hurried()) < 0.9 * GATHER
+
+    async def gathered():
+        link = Link(holder=True, peer="")
+        link.out.acknowledge_to("run", 1)
+        began = time.monotonic()
+        await link.news()
+        return time.monotonic() - began
+
+    assert asyncio.run(gathered()) >= 0.9 * GATHER

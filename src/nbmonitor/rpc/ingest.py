@@ -51,15 +51,26 @@ class Link:
         self.peer = peer
         self.own: OwnTrainer | None = None
         self.bound: dict[str, ContractTrainer] = {}
+        self._hurried = False
+
+    def hurry(self) -> None:
+        """There is news that cannot wait, beside the answers; from any thread."""
+        self._hurried = True
+        self.bell.ring()
 
     async def news(self) -> None:
         """Wait for something to say; acknowledgments that follow each other closely wait for more of them."""
         said = time.monotonic()
         await self.bell.wait(POLL)
         self.bell.still()
-        while not self.out.pressing and (left := said + GATHER - time.monotonic()) > 0:
+        while not self._pressing and (left := said + GATHER - time.monotonic()) > 0:
             await self.bell.wait(left)
             self.bell.still()
+        self._hurried = False
+
+    @property
+    def _pressing(self) -> bool:
+        return self._hurried or self.out.pressing
 
 
 class Ingest:
@@ -228,7 +239,7 @@ class Ingest:
             return
         link.own = trainer
         trainer.enter(hello.info, out)
-        self._broker.heed(run_id, link.bell.ring)
+        self._broker.heed(run_id, link.hurry)
         mark = trainer.begin(frame, hello.first_unacked)
         out.put(wire.welcome(run_id, self._welcome(mark)))
         trainer.send_waiting()
