@@ -105,7 +105,7 @@ class Health:
         return SERVING if self._serving else NOT_SERVING
 
     def handler(self) -> Any:
-        """For ``grpc.server``."""
+        """For ``add_generic_rpc_handlers``."""
         kinds = {
             "request_deserializer": Request.FromString,
             "response_serializer": Response.SerializeToString,

@@ -100,7 +100,7 @@ class Metrics(aio.ServerInterceptor):  # type: ignore[type-arg]
     Attributes
     ----------
     on_end
-        Called with (path, name of the status, seconds) when a call has ended, in its thread; None for nobody.
+        Called with (path, name of the status, seconds) when a call has ended, in the loop's thread; None for nobody.
     """
 
     def __init__(self) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 START = 16 << 10  # bytes under way: an eighth of a second of 1 Mbit/s
 LEAST = 8 << 10
-MOST = 2 << 20  # below what gRPC takes before it blocks the thread of a watch
+MOST = 2 << 20  # below what gRPC takes before a watch has to wait for it
 SLACK = 0.4  # seconds: the time between two words of a viewer, and a stall of a machine
 WAIT = 0.12  # seconds that an answer may take beyond the shortest way
 AGE = 30.0  # seconds of late answers after which the shortest way is forgotten: roads change

@@ -47,7 +47,7 @@ class Reflection(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         self._tried = False
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """For ``grpc.server``; None for everything that is not reflection, or where it is not installed."""
+        """For ``add_generic_rpc_handlers``; None for all that is not reflection, or where it is not installed."""
         service, _, name = handler_call_details.method[1:].partition("/")
         if service not in SERVICES or name != METHOD:
             return None

@@ -44,7 +44,7 @@ OPTIONS = (
     # Clients may ping every 5 s without data. The name with "recv" in it, as the C header has it, does nothing.
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 4_000),
-    # And a laptop that vanished is noticed within 9 s: its threads and mailboxes are wanted for others.
+    # And a laptop that vanished is noticed within 9 s: its place and mailboxes are wanted for others.
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 4_000),
     ("grpc.http2.max_pings_without_data", 0),  # else the server stops asking after two
