@@ -248,6 +248,16 @@ def test_health(server, channel):
     watch.cancel()
 
 
+def test_streams_give_way_to_calls_that_are_let_in_alone(server, channel):
+    """A flood of calls without a token must not keep the streams of those who have one waiting."""
+    path = f"/{codec.MONITOR}/GetServerInfo"
+    for _ in range(3):
+        assert call(channel, path, token="not the token")[0] is grpc.StatusCode.UNAUTHENTICATED
+    assert server._gate.arrived == 0.0
+    assert call(channel, path, token=server.token)[0] is grpc.StatusCode.OK
+    assert server._gate.arrived > 0.0
+
+
 def test_streams_in_progress_do_not_hold_a_server_back(broker):
     server = Server(broker).start()
     with grpc.insecure_channel(server.address) as channel, contextlib.ExitStack() as stack:

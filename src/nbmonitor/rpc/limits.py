@@ -116,7 +116,7 @@ class Gate(aio.ServerInterceptor):  # type: ignore[type-arg]
             "calls": UNARY,
         } | (caps or {})
         self.active = dict.fromkeys(self._caps, 0)
-        self.arrived = 0.0  # monotonic clock of the last call
+        self.arrived = 0.0  # monotonic clock of the last call that was let in
         self.ending = 0  # calls that are over, and whose client has not heard of it
 
     @property
@@ -164,7 +164,6 @@ class Gate(aio.ServerInterceptor):  # type: ignore[type-arg]
         def admit(context: Any) -> Caller:
             return self._admit(method, context)
 
-        self.arrived = time.monotonic()
         caller = admit(context)
         if self.active[kind] >= self._caps[kind]:
             text = f"{self._caps[kind]} {kind} at a time is the limit here; see %nbmonitor status"
@@ -174,6 +173,7 @@ class Gate(aio.ServerInterceptor):  # type: ignore[type-arg]
                 f"{ENDING} ended calls are not read to their end; close the connections they are on"
             )
             raise Refused(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        self.arrived = time.monotonic()  # not before: streams do not wait for who is refused
         self.active[kind] += 1
         try:
             yield Call(context, caller, admit)
