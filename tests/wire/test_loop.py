@@ -70,6 +70,36 @@ async def _hold(until):
     until.wait(20)
 
 
+def test_what_was_cancelled_ends_before_the_loop_does(one):
+    """What a handler says in the end (its run is torn, its place is free) must not wait for the next server."""
+    ended, begun = [], threading.Event()
+
+    async def handler():
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.05)
+            ended.append(True)
+
+    one.enter()
+    going = one.begin(handler())
+    assert begun.wait(5)
+    going.cancel()
+    one.leave()
+    assert ended
+
+
+def test_what_never_ends_keeps_nobody(one):
+    one.enter()
+    one.begin(asyncio.sleep(60))
+    began = time.monotonic()
+    one.leave()
+    assert time.monotonic() - began < 2
+    for task in asyncio.all_tasks(one._loop):
+        task.cancel()
+
+
 def test_many_come_and_go_at_once(one):
     wrong = []
 

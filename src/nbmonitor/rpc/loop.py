@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 EACH = 2  # turns in a pass
+ENDING = 0.5  # seconds that tasks have to end when the last user has left
 YIELD = 0.001  # seconds without a call after which streams have their turns
 YIELDS = 50  # how often they wait for that, at most
 
@@ -62,7 +63,7 @@ class Loop:
             thread = self._thread
             if self._users or self._loop is None or thread is None:
                 return
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            asyncio.run_coroutine_threadsafe(self._end(self._loop), self._loop)
             if thread is threading.current_thread():
                 return
             self._lock.wait_for(lambda: self._users or self._thread is not thread, 5.0)
@@ -87,6 +88,13 @@ class Loop:
         if self._loop is None or not self._users:
             raise RuntimeError("nobody has entered the loop")
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Stop, after what was cancelled has ended: a server does not wait for its handlers."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=ENDING)
+        loop.stop()
 
     def _forever(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
