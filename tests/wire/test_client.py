@@ -367,8 +367,8 @@ def test_what_is_said_of_a_server_that_is_silent_and_then_gone():
 
 
 def test_a_slow_link_is_degraded(local, client, monkeypatch):
-    monkeypatch.setattr("nbmonitor.rpc.client.MEASURE", 1e9)
-    client._server.rtt = 2.0
+    monkeypatch.setattr("nbmonitor.rpc.standing.MEASURE", 1e9)
+    client._standing.server.rtt = 2.0
     info = client.run(local.run_id)
     assert (info.link, info.link_rtt) == (LinkState.DEGRADED, 2.0)
 

@@ -251,7 +251,7 @@ def test_ssh_that_is_killed_is_started_again(sshd, served, eventually):
     with attached(sshd, retry=FAST) as (tunnel, client):
         for k in range(2):
             os.kill(tunnel._process.pid, signal.SIGKILL)
-            eventually(lambda k=k: client._all.reconnects == k + 1)
+            eventually(lambda k=k: client._standing.watch.reconnects == k + 1)
         eventually(lambda: client.run(there.info.run_id).link is LinkState.CONNECTED)
         assert client.send(Command(there.info.run_id, CommandKind.PAUSE)).error == ""
         assert tunnel.restarts == 2
@@ -279,7 +279,7 @@ def test_a_token_that_changed_is_read_again(sshd, served, eventually):
         there.server.close(0.1)
         there.file.write_text(f"# by hand\n{other} owner\n")
         there.server = Server(there.broker, port=port, token=other).start()
-        eventually(lambda: client._all.connected and client._all.reconnects)
+        eventually(lambda: client._standing.watch.connected and client._standing.watch.reconnects)
         assert tunnel.token() == other
         assert client.runs()
 

@@ -189,10 +189,10 @@ def test_a_recorded_command_means_nothing_to_the_next_life_of_a_server_or_a_trai
 @pytest.mark.parametrize("off", [-86_400.0, 86_400.0])
 def test_a_viewers_clock_may_be_a_day_off(server, broker, run_id, off):
     client = Client(server.address, server.token)
-    client._server = Acquaintance(clock=lambda: time.time() + off)
+    client._standing.server = Acquaintance(clock=lambda: time.time() + off)
     client.connect()
     try:
-        assert client._server.ahead == pytest.approx(-off, abs=1.0)
+        assert client._standing.server.ahead == pytest.approx(-off, abs=1.0)
         command = Command(run_id, CommandKind.PAUSE, asked_at=time.time() + off)
         assert client.send(command).state is CommandState.DELIVERED
         (kept,) = broker.commands(run_id)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import grpc
@@ -14,13 +13,13 @@ import grpc
 from nbmonitor.errors import AttachError, InputError, UnknownRunError
 from nbmonitor.events import CommandRecord, CommandState, LinkState, Status
 from nbmonitor.rpc import threads
-from nbmonitor.rpc.absence import QUIET, Absence
-from nbmonitor.rpc.acquaintance import Acquaintance
+from nbmonitor.rpc.absence import Absence
 from nbmonitor.rpc.calls import Calls
 from nbmonitor.rpc.channel import REFUSALS, code_of, explain, explain_closely
 from nbmonitor.rpc.codec import audits
 from nbmonitor.rpc.codec import viewer as wire
 from nbmonitor.rpc.roads.bearer import Bearer
+from nbmonitor.rpc.standing import Facts, Standing
 from nbmonitor.rpc.watching import Watching
 from nbmonitor.rpc.windows import Windows
 from nbmonitor.subscription import Subscription
@@ -36,43 +35,6 @@ if TYPE_CHECKING:
 
 DEADLINE = 2.0  # seconds that a dashboard can wait for an answer
 SENDING = 1.5  # and for the one to a command, in the thread that paints
-SILENCE = 2.0  # seconds without an answer of a watch after which the link is stale (it speaks every half second)
-SLOW = 1.5  # seconds of a round trip beyond which a link is degraded
-MEASURE = 2.0  # seconds between two round trips
-SILENT = {  # errors that say no more than that nobody answered
-    None,
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.CANCELLED,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is true about the road to a server.
-
-    Parameters
-    ----------
-    road
-        Whether it stands.
-    rtt
-        The last round trip, in seconds; None before the first.
-    age
-        Seconds since something was last said of any run; None before.
-    reconnects
-        How often it was opened again.
-    dropped
-        Pictures and events that viewers here skipped because newer ones were there.
-    problem
-        What ssh says; "" when nothing is wrong, or nothing goes by ssh.
-    """
-
-    road: LinkState
-    rtt: float | None
-    age: float | None
-    reconnects: int
-    dropped: int
-    problem: str
 
 
 class Client:
@@ -120,18 +82,15 @@ class Client:
         self._address = name or self._calls.target
         self._tunnel = tunnel
         self.chosen = ""  # id of the run that was asked for with the address; "" for the newest
-        self._said = 0.0  # monotonic clock of the last event of any run
         self._monotonic = monotonic
         self._absence = Absence(self._address, lost_after)
         self._lock = threading.Lock()
         self._runs: dict[str, RunInfo] = {}  # oldest first
-        self._all: Watching | None = None
         self._watches: dict[str, Watching] = {}
         self._everywhere: tuple[Subscription, ...] = ()
         self._windows = Windows(self._fetch, self._begin, monotonic)
         self._mine: OrderedDict[str, None] = OrderedDict()
-        self._server = Acquaintance()
-        self._measured = 0.0
+        self._standing = Standing(monotonic)
         threads.guard(self)
 
     # --- life --------------------------------------------------------------------------------------------------------
@@ -141,13 +100,13 @@ class Client:
         end = time.monotonic() + timeout
         self._calls.open()
         # Both at once, as soon as the server is there: on a long road every turn counts. The watch brings the runs.
-        watch = self._all = self._watching("").start()
+        watch = self._standing.watch = self._watching("").start()
         try:
-            answered = self._server.asks()
+            answered = self._standing.server.asks()
             answered(self._calls.first("GetServerInfo", timeout))
             watch.begun(max(end - time.monotonic(), 0.1))
         except (grpc.RpcError, InputError) as error:
-            self._all = None
+            self._standing.watch = None
             watch.stop()
             watch.join()
             self._calls.close()
@@ -162,8 +121,8 @@ class Client:
         if self.forked:
             return
         with self._lock:
-            watches = [w for w in (self._all, *self._watches.values()) if w is not None]
-            self._all, self._watches = None, {}
+            watches = self._every()
+            self._standing.watch, self._watches = None, {}
             boxes = [*self._everywhere, *(b for w in watches for b in w.boxes)]
         for watch in watches:
             watch.stop()
@@ -195,16 +154,12 @@ class Client:
     @property
     def road(self) -> LinkState:
         """The road from here to the server."""
-        return self._road()
+        return self._standing.road
 
     @property
     def trouble(self) -> str:
         """Why the server refuses, in words; "" while it answers, and while nobody does."""
-        watch = self._all
-        error = watch.error if watch is not None and not watch.connected else None
-        if error is None or code_of(error) in SILENT:
-            return ""
-        return explain(error, self._address)
+        return self._standing.trouble(self._address)
 
     def runs(self) -> Sequence[RunInfo]:
         """All runs, newest first, as last told; :attr:`RunInfo.link` includes the road from here."""
@@ -286,7 +241,7 @@ class Client:
         Without a connection it is REJECTED at once: it would only arrive when nobody means it any more. So it is by a
         server that does not take it from this viewer.
         """
-        if self._road() is LinkState.DISCONNECTED:
+        if self._standing.road is LinkState.DISCONNECTED:
             text = (
                 f"there is no connection to the server at {self._address}: the command was not sent"
             )
@@ -296,7 +251,7 @@ class Client:
             self._mine[command.command_id] = None
             while len(self._mine) > 1_000:
                 self._mine.popitem(last=False)
-            meant = self._server.meant(command, self._runs.get(command.run_id))
+            meant = self._standing.server.meant(command, self._runs.get(command.run_id))
         try:
             record = wire.read_sent(self._calls.ask("SendCommand", wire.send(meant), SENDING))
         except (grpc.RpcError, InputError, AttachError) as error:
@@ -323,24 +278,18 @@ class Client:
     def facts(self) -> Facts:
         """What is true about the road from here to the server."""
         with self._lock:
-            every, watches = self._all, list(self._watches.values())
-        return Facts(
-            road=self.road,
-            rtt=self._server.rtt,
-            age=self._monotonic() - self._said if self._said else None,
-            reconnects=every.reconnects if every is not None else 0,
-            dropped=sum(b.dropped for w in watches for b in w.boxes),
-            problem=self._tunnel.problem if self._tunnel is not None else "",
-        )
+            watches = list(self._watches.values())
+        return self._standing.facts(watches, self._tunnel.problem if self._tunnel else "")
 
     def check(self) -> None:
         """Look whether the server still answers, and tell what follows. Called by whoever reads; cheap."""
         with self._lock:
-            for watch in (self._all, *self._watches.values()):
-                if watch is not None:
-                    watch.look()
+            for watch in self._every():
+                watch.look()
             runs = tuple(self._runs.values())
-            told = self._absence.look(self._road(), self._silence(), self._monotonic(), runs)
+            told = self._absence.look(
+                self._standing.road, self._standing.silence, self._monotonic(), runs
+            )
             everywhere = self._everywhere
             mail = [(e, w.boxes if (w := self._watches.get(e.run_id)) else ()) for e in told]
         for event, boxes in mail:
@@ -350,26 +299,11 @@ class Client:
                 for box in everywhere:
                     box.put(event)
 
-    def _road(self) -> LinkState:
-        """The road from here to the server."""
-        watch = self._all
-        if watch is None or not watch.connected:
-            return LinkState.DISCONNECTED
-        return LinkState.STALE if self._silence() > SILENCE else LinkState.CONNECTED
-
-    def _silence(self) -> float:
-        """Seconds since the server last spoke."""
-        return self._monotonic() - self._all.heard if self._all is not None else 0.0
-
-    def _answers(self) -> bool:
-        """Whether it is worth asking: a viewer that waits for a dead server shows nothing at all."""
-        return self._road() is not LinkState.DISCONNECTED and self._silence() < QUIET
-
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _fetch(self, asked: wire.History) -> Window | None:
         """A window from the server; None while it does not answer."""
-        if not self._answers():
+        if not self._standing.answers:
             return None
         try:
             return wire.read_window(
@@ -380,7 +314,7 @@ class Client:
 
     def _begin(self, asked: wire.History, note: Callable[[Window | None], None]) -> bool:
         """Ask the server for a window without waiting; False while it does not answer."""
-        if not self._answers():
+        if not self._standing.answers:
             return False
 
         def read(answer: bytes | None) -> None:
@@ -446,10 +380,10 @@ class Client:
         """Take what a watch was told; in receipts, "you" is whoever asked from here."""
         with self._lock:
             if seen.events:
-                self._said = self._monotonic()
+                self._standing.said = self._monotonic()
             if not watch.run_id and seen.caught_up:
                 self._runs = {}
-                self._measured = 0.0  # it may be another server by now: ask at once
+                self._standing.anew()
             for info in reversed(seen.runs):
                 had = self._runs.get(info.run_id)
                 # Two watches tell of one run: the later word stands, unless a server begins anew.
@@ -470,40 +404,19 @@ class Client:
             if seen.resync:
                 box.resynchronise()
         if not watch.run_id:
-            self._measure()
+            self._standing.measure(lambda note: self._calls.begin("GetServerInfo", DEADLINE, note))
         return seen
 
-    def _measure(self) -> None:
-        """Start a round trip now and then; the answer is noted when it comes."""
-        now = time.monotonic()
-        if now - self._measured < MEASURE:
-            return
-        self._measured = now
-        answered = self._server.asks()
-
-        def note(answer: bytes | None) -> None:
-            with contextlib.suppress(InputError):
-                if answer is not None:
-                    answered(answer)
-
-        self._calls.begin("GetServerInfo", DEADLINE, note)
-
     def _linked(self, info: RunInfo) -> RunInfo:
-        """A run with the state of the whole road: from the trainer to its server, and from there to here."""
-        watch, road = self._all, self._road()
-        link, rtt = info.link, info.link_rtt
-        if road is not LinkState.CONNECTED:
-            link = road
-        elif link is LinkState.CONNECTED and (self._server.rtt or 0.0) > SLOW:
-            link = LinkState.DEGRADED
-        if self._server.rtt is not None:
-            rtt = self._server.rtt + (rtt or 0.0)
-        again = watch.reconnects if watch is not None else 0
         lost = self._absence.lost.get(info.run_id)
         if lost is not None:
             info = replace(info, state=lost.state, message=lost.message)
-        info = replace(info, link=link, link_rtt=rtt, reconnects=info.reconnects + again)
-        return self._server.here(info)
+        return self._standing.linked(info)
+
+    def _every(self) -> list[Watching]:
+        """Every watch, that of all runs first."""
+        watch = self._standing.watch
+        return [*([] if watch is None else [watch]), *self._watches.values()]
 
 
 def _owned(event: Event, mine: OrderedDict[str, None]) -> Event:
