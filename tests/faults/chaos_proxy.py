@@ -203,9 +203,20 @@ class ChaosProxy:
             far = socket.socket()
             far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL)
             far.setblocking(False)
-            task = loop.create_task(self._relay(loop, near, far))
-            self._pairs[task] = (near, far)
-            task.add_done_callback(lambda done: self._pairs.pop(done, None))
+            self._pair(loop, near, far)
+
+    def _pair(
+        self, loop: asyncio.AbstractEventLoop, near: socket.socket, far: socket.socket
+    ) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            # Not at the end of the task's own work: one that is cut before its first step never has any.
+            del self._pairs[task]
+            _reset(near)
+            _reset(far)
+
+        task = loop.create_task(self._relay(loop, near, far))
+        self._pairs[task] = (near, far)
+        task.add_done_callback(ended)
 
     async def _relay(
         self, loop: asyncio.AbstractEventLoop, near: socket.socket, far: socket.socket
@@ -228,8 +239,6 @@ class ChaosProxy:
             for task in pumps:
                 task.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            _reset(near)
-            _reset(far)
 
     async def _take(
         self,

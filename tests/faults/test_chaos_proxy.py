@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import socket
 import threading
@@ -60,6 +61,18 @@ def ask(sock, data):
         got += part
     sender.join()
     return got
+
+
+def test_a_pair_that_is_cut_before_its_first_step_is_closed(proxy):
+    near, far = socket.socketpair()
+
+    async def at_once():
+        proxy._pair(asyncio.get_running_loop(), near, far)
+        await proxy._cut()
+        await asyncio.sleep(0)
+
+    asyncio.run_coroutine_threadsafe(at_once(), proxy._loop).result(5)
+    assert (near.fileno(), far.fileno()) == (-1, -1)
 
 
 def test_it_passes_everything_on_in_order_and_ends_with_its_ends(echo, make_proxy):
