@@ -30,6 +30,14 @@ def file(tmp_path):
     return write
 
 
+@pytest.fixture
+def watched(file, clock, monkeypatch):
+    """A keyring, and a list with an entry for each of its looks at the disk from now on."""
+    ring, looks, look = Keyring(file.path, monotonic=clock), [], Keyring._look
+    monkeypatch.setattr(Keyring, "_look", lambda self: looks.append(1) or look(self))
+    return ring, looks
+
+
 def test_a_file_says_who_holds_what(file):
     path = file(
         f"# the owner\n{OWNER}  # mine\n\n{ADA} viewer ada@laptop expires=2031-05-01\n"
@@ -96,11 +104,8 @@ def test_the_token_itself_is_not_kept(file):
     assert repr(ring.held()[0].digest) not in repr(ring.held())
 
 
-def test_a_change_is_taken_up_and_looked_for_once_a_second(file, clock, monkeypatch):
-    ring = Keyring(file.path, monotonic=clock)
-    looks = []
-    look = Keyring._look
-    monkeypatch.setattr(Keyring, "_look", lambda self: looks.append(1) or look(self))
+def test_a_change_is_taken_up_and_looked_for_once_a_second(file, clock, watched):
+    ring, looks = watched
     file(f"{OWNER}\n{ADA} viewer ada\n")
     for _ in range(100):
         assert ring.find(ADA) is None
@@ -115,11 +120,8 @@ def test_a_change_is_taken_up_and_looked_for_once_a_second(file, clock, monkeypa
     assert ring.find(OWNER).role == "owner"
 
 
-def test_a_token_that_was_just_made_is_taken_at_once(file, clock, monkeypatch):
-    ring = Keyring(file.path, monotonic=clock)
-    looks = []
-    look = Keyring._look
-    monkeypatch.setattr(Keyring, "_look", lambda self: looks.append(1) or look(self))
+def test_a_token_that_was_just_made_is_taken_at_once(file, clock, watched):
+    ring, looks = watched
     file(f"{OWNER}\n{ADA} viewer ada\n")
     clock.now += 0.1
     assert ring.find(ADA).role == "viewer"

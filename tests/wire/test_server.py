@@ -485,6 +485,15 @@ def test_refusals_read_well():
     assert "no nbmonitor server answers" in explain(grpc.RpcError("x"), "h:1").lower()
 
 
+def _status(child):
+    """How a forked child ended, which it has to within ten seconds."""
+    end = time.monotonic() + 10
+    while (waited := os.waitpid(child, os.WNOHANG))[0] == 0:
+        assert time.monotonic() < end, "the child hangs"
+        time.sleep(0.01)
+    return os.waitstatus_to_exitcode(waited[1])
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_in_a_forked_child_nothing_of_grpc_is_touched(server, publisher, make_trainer):
@@ -501,11 +510,7 @@ def test_in_a_forked_child_nothing_of_grpc_is_touched(server, publisher, make_tr
             server.close()
             code = 0 if publisher._out.buffer.last == 1 else 2
         os._exit(code)
-    end = time.monotonic() + 10
-    while (waited := os.waitpid(child, os.WNOHANG))[0] == 0:
-        assert time.monotonic() < end, "the child hangs"
-        time.sleep(0.01)
-    assert os.waitstatus_to_exitcode(waited[1]) == 0
+    assert _status(child) == 0
     trainer.loss(2)
     assert publisher.flush(5), "and the parent goes on"
 
@@ -523,11 +528,7 @@ def test_a_forked_child_of_a_server_starts_none_and_says_so(server, broker):
             except ServerError as error:
                 code = 0 if "forked" in str(error) else 2
         os._exit(code)
-    end = time.monotonic() + 10
-    while (waited := os.waitpid(child, os.WNOHANG))[0] == 0:
-        assert time.monotonic() < end, "the child hangs"
-        time.sleep(0.01)
-    assert os.waitstatus_to_exitcode(waited[1]) == 0
+    assert _status(child) == 0
 
 
 def test_no_wheel_of_another_house_is_needed():

@@ -314,6 +314,16 @@ time.sleep(60)
 """
 
 
+def _ended(kernel, child):
+    """End a process that was made here and its child, if they still are."""
+    kernel.kill()
+    kernel.wait()
+    kernel.stdout.close()
+    if child:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
+
 @needs_sshd
 @pytest.mark.parametrize("how", ["killed", "leave"])
 def test_no_ssh_outlives_the_kernel(sshd, served, eventually, how):
@@ -333,12 +343,7 @@ def test_no_ssh_outlives_the_kernel(sshd, served, eventually, how):
             os.kill(child, signal.SIGKILL)
         eventually(lambda: not psutil.pid_exists(ssh), 3)
     finally:
-        kernel.kill()
-        kernel.wait()
-        kernel.stdout.close()
-        if child:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+        _ended(kernel, child)
 
 
 @needs_sshd
@@ -440,12 +445,7 @@ def test_a_killed_kernels_folder_goes_with_the_next_road_wherever_that_lies(
         Tunnel(parse("ssh://box"), sshd.command).start().close()
         assert not left.exists()
     finally:
-        kernel.kill()
-        kernel.wait()
-        kernel.stdout.close()
-        if child:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+        _ended(kernel, child)
 
 
 # --- which server ----------------------------------------------------------------------------------------------------
