@@ -194,9 +194,8 @@ class Server:
         def leave() -> None:
             server = me()
             if server is not None:
-                with contextlib.suppress(
-                    KeyboardInterrupt
-                ):  # who presses it now wants the end, and no traceback
+                # Who presses Ctrl-C now wants the end, and no traceback.
+                with contextlib.suppress(KeyboardInterrupt):
                     server.close(0.5)  # viewers still hear how the runs ended
 
         self._leave = leave
